@@ -1,0 +1,331 @@
+"""The calibrations of one robot's camera: intrinsics, hand-eye, table, joint offsets and fiducials.
+
+A calibration is a folder with five files, each a frozen dataclass here:
+
+    camera.yaml          CameraIntrinsics, the file that ROS camera calibrators write (camera_info)
+    hand_eye.yaml        HandEye, where the camera is on the robot
+    table.yaml           Table, the support plane
+    joint_offsets.yaml   JointOffsets, errors of the encoders
+    markers.yaml         Markers, what is printed on the object and at the goal
+
+Lengths are in metres, angles in radians, pixels are counted from the centre of the top left pixel.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from her_robot import configuration
+from her_robot.errors import UnknownNameError
+from her_robot.resources import share_directory
+
+FACES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "top": ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0)),
+    "front": ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
+    "back": ((-1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
+    "left": ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    "right": ((0.0, -1.0, 0.0), (0.0, 0.0, 1.0)),
+}
+"""Faces of the object: outward normal, and the direction in which its marker's image is upright, in the object frame.
+
+The object frame has its origin at the cube's centre, x forward (front), y left, z up, as REP-103 has it.
+"""
+
+_DISTORTION_COEFFICIENTS = {"plumb_bob": 5, "rational_polynomial": 8}
+_DICTIONARIES = Literal[
+    "DICT_4X4_50",
+    "DICT_4X4_100",
+    "DICT_5X5_50",
+    "DICT_5X5_100",
+    "DICT_6X6_50",
+    "DICT_6X6_100",
+    "DICT_APRILTAG_16h5",
+    "DICT_APRILTAG_25h9",
+    "DICT_APRILTAG_36h11",
+]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix as camera_info files write it."""
+
+    rows: int
+    """Number of rows."""
+    cols: int
+    """Number of columns."""
+    data: tuple[float, ...]
+    """Elements, row by row."""
+
+    def __post_init__(self) -> None:
+        if len(self.data) != self.rows * self.cols:
+            raise ValueError(f"data has {len(self.data)} elements, rows x cols says {self.rows * self.cols}")
+        if not np.all(np.isfinite(self.data)):
+            raise ValueError("data is not finite")
+
+    def to_numpy(self) -> np.ndarray:
+        """Shape (rows, cols)."""
+        return np.array(self.data).reshape(self.rows, self.cols)
+
+
+@dataclass(frozen=True)
+class CameraIntrinsics:
+    """How the camera projects: the ROS camera_info file, for the unrectified image (`image_raw`)."""
+
+    image_width: int
+    """Width of the images [px]."""
+    image_height: int
+    """Height of the images [px]."""
+    camera_name: str
+    """Name that the calibrator gave the camera."""
+    camera_matrix: Matrix
+    """K, 3 x 3 [px]."""
+    distortion_model: Literal["plumb_bob", "rational_polynomial"]
+    """OpenCV's model with 5 or with 8 coefficients."""
+    distortion_coefficients: Matrix
+    """D, 1 x 5 or 1 x 8."""
+    rectification_matrix: Matrix
+    """R, 3 x 3; unused for a single camera, the identity."""
+    projection_matrix: Matrix
+    """P, 3 x 4, of the rectified image; unused here [px]."""
+
+    def __post_init__(self) -> None:
+        coefficients = _DISTORTION_COEFFICIENTS[self.distortion_model]
+        shapes = {
+            "camera_matrix": (3, 3),
+            "distortion_coefficients": (1, coefficients),
+            "rectification_matrix": (3, 3),
+            "projection_matrix": (3, 4),
+        }
+        for name, shape in shapes.items():
+            matrix: Matrix = getattr(self, name)
+            if (matrix.rows, matrix.cols) != shape:
+                raise ValueError(f"{name} is {matrix.rows} x {matrix.cols}, expected {shape[0]} x {shape[1]}")
+        if self.image_width <= 0 or self.image_height <= 0:
+            raise ValueError(f"image_width and image_height are {self.image_width} x {self.image_height} px")
+        fx, fy = self.camera_matrix.data[0], self.camera_matrix.data[4]
+        if fx == 0.0:
+            raise ValueError(
+                "camera_matrix: the camera is not calibrated (K[0] = 0); calibrate it, see calibration/README.md"
+            )
+        if fx < 0.0 or fy <= 0.0:
+            raise ValueError(f"camera_matrix: focal lengths must be positive, found {fx} and {fy} px")
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """K, shape (3, 3) [px]."""
+        return self.camera_matrix.to_numpy()
+
+    @property
+    def distortion(self) -> np.ndarray:
+        """D in OpenCV's order, shape (5,) or (8,)."""
+        return np.array(self.distortion_coefficients.data)
+
+
+@dataclass(frozen=True)
+class HandEye:
+    """Pose of the camera in the robot's base, and the joint positions at which it was measured."""
+
+    parent_frame: str
+    """Frame that the pose is given in: the robot's base, `base_link`."""
+    camera_frame: str
+    """Optical frame of the camera: x right, y down, z forward."""
+    translation: tuple[float, float, float]
+    """Origin of the camera frame in the parent frame [m]."""
+    rotation_wxyz: tuple[float, float, float, float]
+    """Quaternion w, x, y, z that turns vectors of the camera frame into the parent frame."""
+    joint_positions: dict[str, float]
+    """Positions of the joints between the two frames at which the pose holds [rad, or m for a prismatic joint]."""
+    joint_tolerance: float = 0.01
+    """Farther than this from `joint_positions`, the pose is not to be used [rad, or m]."""
+
+    def __post_init__(self) -> None:
+        norm = float(np.linalg.norm(self.rotation_wxyz))
+        if not abs(norm - 1.0) < 1e-3:
+            raise ValueError(f"rotation_wxyz is not a unit quaternion: its norm is {norm:.6g}")
+        if not np.all(np.isfinite([*self.translation, *self.joint_positions.values()])):
+            raise ValueError("translation and joint_positions must be finite")
+        if not self.joint_tolerance > 0.0:
+            raise ValueError(f"joint_tolerance must be positive, found {self.joint_tolerance}")
+
+    @property
+    def position(self) -> np.ndarray:
+        """Origin of the camera frame in the parent frame, shape (3,) [m]."""
+        return np.array(self.translation)
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """Camera frame to parent frame, shape (3, 3)."""
+        w, x, y, z = np.array(self.rotation_wxyz) / np.linalg.norm(self.rotation_wxyz)
+        return np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+                [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+                [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """The support plane, level, in the robot's base frame."""
+
+    table_height: float
+    """Height of the table top above the origin of base_link [m]."""
+    low: tuple[float, float]
+    """Smallest x and y of the table top in base_link [m]. What is seen outside the table is not believed."""
+    high: tuple[float, float]
+    """Largest x and y of the table top in base_link [m]."""
+
+    def __post_init__(self) -> None:
+        if not np.all(np.isfinite([self.table_height, *self.low, *self.high])):
+            raise ValueError("table_height, low and high must be finite")
+        if not np.all(np.array(self.low) < np.array(self.high)):
+            raise ValueError(f"low {self.low} must be below high {self.high}")
+
+
+@dataclass(frozen=True)
+class JointOffsets:
+    """Errors of the joint encoders."""
+
+    offsets: dict[str, float] = field(default_factory=dict)
+    """True position less the encoder's, by joint name [rad]; a joint that is not named has none."""
+
+    def __post_init__(self) -> None:
+        for name, offset in self.offsets.items():
+            if not abs(offset) < np.pi:
+                raise ValueError(f"offsets.{name}: {offset} rad is not an encoder error; expected within +-pi")
+
+
+@dataclass(frozen=True)
+class ObjectMarkers:
+    """The cube to be manipulated, one marker centred on each of some faces."""
+
+    size: float
+    """Edge of the cube [m]."""
+    marker_size: float
+    """Edge of a marker's black square [m]; the rest of the face is white."""
+    faces: dict[str, int]
+    """Marker id by face: top, front, back, left, right (`FACES`)."""
+
+    def __post_init__(self) -> None:
+        _check_sizes(self.marker_size, self.size, "size")
+        if not self.faces:
+            raise ValueError("faces: at least one face needs a marker")
+        for name in self.faces:
+            if name not in FACES:
+                raise ValueError(f"faces: {UnknownNameError('face', name, FACES)}")
+
+
+@dataclass(frozen=True)
+class GoalMarker:
+    """The tile that marks the goal."""
+
+    id: int
+    """Marker id."""
+    marker_size: float
+    """Edge of the marker's black square [m]."""
+    tile_size: float
+    """Edge of the white tile that the marker is centred on [m]."""
+
+    def __post_init__(self) -> None:
+        _check_sizes(self.marker_size, self.tile_size, "tile_size")
+
+
+@dataclass(frozen=True)
+class Markers:
+    """What is printed where.
+
+    A marker's own frame has its origin at the marker's centre, x to the right and y up in the marker's image as
+    printed, z out of the paper. On a face of the object, z is the outward normal and y the upright direction of
+    `FACES`; so on the top x, y and z are the object's own, and on each side y is the object's z:
+
+        face    marker x   marker y   marker z   (in the object frame)
+        top        +x         +y         +z
+        front      +y         +z         +x
+        back       -y         +z         -x
+        left       -x         +z         +y
+        right      +x         +z         -y
+
+    The goal tile has no thickness. Where the task has an object, it lies on the table face up and the goal is the
+    centre of the object when it rests on the tile's centre: half an object's edge above the table. Where the task
+    has none, the tile may float in any orientation, and its centre is the goal. Its turn about its normal is free.
+    """
+
+    dictionary: _DICTIONARIES
+    """OpenCV's name of the predefined dictionary."""
+    object: ObjectMarkers
+    """The cube."""
+    goal: GoalMarker
+    """The tile."""
+
+    def __post_init__(self) -> None:
+        ids = [*self.object.faces.values(), self.goal.id]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"marker ids must differ from each other, found {ids}")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """All five files of one robot."""
+
+    camera: CameraIntrinsics
+    hand_eye: HandEye
+    table: Table
+    joint_offsets: JointOffsets
+    markers: Markers
+
+
+def face_rotation(face: str) -> np.ndarray:
+    """Marker frame to object frame of the marker on `face`, shape (3, 3)."""
+    normal, up = np.array(FACES[face])
+    return np.column_stack([np.cross(up, normal), up, normal])
+
+
+def calibration_directory(name_or_path: str) -> Path:
+    """The folder of a shipped calibration, or the folder itself where it is a path.
+
+    Raises:
+        UnknownNameError: neither; the message lists the shipped names.
+    """
+    if Path(name_or_path).is_dir():
+        return Path(name_or_path)
+    shipped = share_directory() / "calibration"
+    names = sorted(folder.name for folder in shipped.iterdir() if folder.is_dir()) if shipped.is_dir() else []
+    if name_or_path in names:
+        return shipped / name_or_path
+    raise UnknownNameError("calibration", name_or_path, names, where=str(shipped))
+
+
+def load_calibration(name_or_path: str | Path) -> Calibration:
+    """Read and check the five files of a calibration, by shipped name (`fetch_sim`) or by folder.
+
+    Raises:
+        UnknownNameError: there is no such calibration.
+        ConfigurationError: a file is missing or malformed, or a field is missing, unknown or impossible; the message
+            names file and field.
+    """
+    folder = calibration_directory(str(name_or_path))
+    return Calibration(
+        camera=configuration.load(CameraIntrinsics, folder / "camera.yaml"),
+        hand_eye=configuration.load(HandEye, folder / "hand_eye.yaml"),
+        table=configuration.load(Table, folder / "table.yaml"),
+        joint_offsets=load_joint_offsets(folder),
+        markers=load_markers(folder),
+    )
+
+
+def load_joint_offsets(name_or_path: str | Path) -> JointOffsets:
+    """Read `joint_offsets.yaml` of a calibration alone; raises as `load_calibration`."""
+    return configuration.load(JointOffsets, calibration_directory(str(name_or_path)) / "joint_offsets.yaml")
+
+
+def load_markers(name_or_path: str | Path) -> Markers:
+    """Read `markers.yaml` of a calibration alone; raises as `load_calibration`."""
+    return configuration.load(Markers, calibration_directory(str(name_or_path)) / "markers.yaml")
+
+
+def _check_sizes(marker_size: float, outer_size: float, outer_name: str) -> None:
+    if not 0.0 < marker_size < outer_size:
+        raise ValueError(f"marker_size must be between 0 and {outer_name} ({outer_size} m), found {marker_size} m")
