@@ -8,13 +8,15 @@ where the model is not randomised.
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import mujoco
 import numpy as np
 
 from her_robot.contract import ObjectState, RobotState
+from her_robot.domain_rand.distribution import Range
+from her_robot.domain_rand.physics import randomize_model
 from her_robot.sim.tasks import FetchTask
 
 _GRIPPER_QUATERNION_OFFSET = np.array([1.0, 0.0, 1.0, 0.0])
@@ -44,21 +46,27 @@ class BatchedSimulation:
         self._pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="simulation")
         self._chunks = np.array_split(np.arange(num_envs), self.num_threads)
 
-    @property
-    def models(self) -> list[mujoco.MjModel]:
-        """The model of each row; change it between that row's episodes."""
-        return [row.model for row in self._rows]
-
-    def reset(self, row: int, object_position: np.ndarray | None, table_height_offset: float = 0.0) -> None:
+    def reset(
+        self, row: int, object_position: np.ndarray | None, object_yaw: float = 0.0, height_offset: float = 0.0
+    ) -> None:
         """Put one row into its initial state.
 
         Args:
             row: index of the row.
             object_position: world x and y (2,) [m]; None in tasks without an object.
-            table_height_offset: how far this row's table stands above the nominal one [m].
+            object_yaw: heading of the object about world z [rad].
+            height_offset: how far this row's table, and so its object, stands above the nominal height [m].
         """
-        self._rows[row].reset(object_position, table_height_offset)
+        self._rows[row].reset(object_position, object_yaw, height_offset)
         self._read(row)
+
+    def randomize(self, row: int, ranges: Mapping[str, Range], rng: np.random.Generator) -> dict[str, float]:
+        """Draw one row's model anew, before its reset; with no ranges it becomes the nominal one.
+
+        Returns:
+            What was drawn, by parameter, in the units of `domain_rand.physics.PARAMETERS`.
+        """
+        return randomize_model(self._rows[row].model, self.task.model, self._rows[row].data, ranges, rng)
 
     def step(self, actions: np.ndarray) -> RobotState:
         """Advance every row by one control period.
@@ -132,15 +140,18 @@ class _Row:
             self._object_position = data.site("object0").xpos
             self._object_matrix = data.site("object0").xmat
 
-    def reset(self, object_position: np.ndarray | None, table_height_offset: float) -> None:
+    def reset(self, object_position: np.ndarray | None, object_yaw: float, height_offset: float) -> None:
         task, data = self._task, self.data
         mujoco.mj_resetData(self.model, data)
         data.time = task.initial_time
         data.qpos[:] = task.initial_qpos
         data.qvel[:] = task.initial_qvel
         if object_position is not None:
-            data.qpos[self._object_qpos : self._object_qpos + 2] = object_position
-            data.qpos[self._object_qpos + 2] += table_height_offset
+            pose = data.qpos[self._object_qpos : self._object_qpos + 7]
+            pose[:2] = object_position
+            pose[2] += height_offset
+            if object_yaw:
+                pose[3:] = np.cos(object_yaw / 2), 0.0, 0.0, np.sin(object_yaw / 2)
         mujoco.mj_forward(self.model, data)
 
     def step(self, action: np.ndarray) -> None:

@@ -1,0 +1,79 @@
+"""What a real robot does to an action before the gripper moves: delay, scale, inertia, noise.
+
+Rows are environments. An action of a nominal row passes unchanged.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from her_robot.domain_rand.distribution import Range
+
+
+@dataclass(frozen=True)
+class ActuationConfig:
+    """Ranges that are drawn from once an episode; noise is drawn every step."""
+
+    delay_steps: tuple[int, int] = (0, 0)
+    """Fewest and most control periods that an action is delayed by."""
+    scale: Range = Range(1.0, 1.0)
+    """Factor on the displacement."""
+    axis_scale: Range = Range(1.0, 1.0)
+    """Further factor on the displacement, drawn for each axis."""
+    smoothing: Range = Range(0.0, 0.0)
+    """Weight of the previous effective action in a first-order low pass, 0 (none) to below 1."""
+    slew_limit: Range = Range(2.0, 2.0)
+    """Largest change of the effective action in one control period; 2 is no limit."""
+    noise: float = 0.0
+    """Standard deviation of Gaussian noise added to the action."""
+
+    def __post_init__(self) -> None:
+        low, high = self.delay_steps
+        if not 0 <= low <= high:
+            raise ValueError(f"delay_steps {list(self.delay_steps)} must be 0 <= low <= high")
+        if not 0.0 <= self.smoothing.low <= self.smoothing.high < 1.0:
+            raise ValueError(f"smoothing must lie in [0, 1), found [{self.smoothing.low}, {self.smoothing.high}]")
+        for name, limits in (("scale", self.scale), ("axis_scale", self.axis_scale), ("slew_limit", self.slew_limit)):
+            if limits.low <= 0:
+                raise ValueError(f"{name} must stay above 0, found {limits.low}")
+        if self.noise < 0:
+            raise ValueError(f"noise must not be negative, found {self.noise}")
+
+
+class Actuation:
+    """The actuation of a batch of environments."""
+
+    def __init__(self, config: ActuationConfig, num_envs: int, rng: np.random.Generator) -> None:
+        self._config = config
+        self._rng = rng
+        self._nominal = np.ones(num_envs, bool)
+        self._delay = np.zeros(num_envs, int)
+        self._scale = np.ones((num_envs, 3))
+        self._smoothing = np.zeros((num_envs, 1))
+        self._slew_limit = np.full((num_envs, 1), 2.0)
+        self._pending = np.zeros((config.delay_steps[1] + 1, num_envs, 3))
+        self._effective = np.zeros((num_envs, 3))
+
+    def reset(self, row: int, nominal: bool) -> None:
+        """Begin an episode of one row."""
+        config, rng = self._config, self._rng
+        self._nominal[row] = nominal
+        self._delay[row] = rng.integers(config.delay_steps[0], config.delay_steps[1] + 1)
+        self._scale[row] = config.scale.sample(rng) * config.axis_scale.sample(rng, 3)
+        self._smoothing[row] = config.smoothing.sample(rng)
+        self._slew_limit[row] = config.slew_limit.sample(rng)
+        self._pending[:, row] = 0.0
+        self._effective[row] = 0.0
+
+    def apply(self, actions: np.ndarray) -> np.ndarray:
+        """The action that takes effect in this period, float32 (num_envs, 4), for the commanded one of that shape."""
+        commanded = np.clip(actions, -1.0, 1.0)
+        self._pending = np.roll(self._pending, 1, axis=0)
+        self._pending[0] = commanded[:, :3] + self._config.noise * self._rng.standard_normal(self._effective.shape)
+        delayed = self._pending[self._delay, np.arange(self._delay.size)] * self._scale
+        smoothed = self._smoothing * self._effective + (1.0 - self._smoothing) * delayed
+        change = np.clip(smoothed - self._effective, -self._slew_limit, self._slew_limit)
+        self._effective = self._effective + change
+        result = np.array(actions, dtype=np.float32)
+        result[~self._nominal, :3] = self._effective[~self._nominal]
+        return result

@@ -1,0 +1,46 @@
+"""A randomisation preset: all that is randomised in training, read from `config/randomization/`."""
+
+from dataclasses import dataclass, field
+
+from her_robot import configuration, resources
+from her_robot.domain_rand.actuation import ActuationConfig
+from her_robot.domain_rand.distribution import Range
+from her_robot.domain_rand.physics import check_parameters
+from her_robot.domain_rand.sensing import SensingConfig
+from her_robot.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class RandomizationPreset:
+    """Drawn anew for every episode of every environment."""
+
+    nominal_fraction: float = 1.0
+    """Share of episodes that are not randomised at all, 0 to 1."""
+    physics: dict[str, Range] = field(default_factory=dict)
+    """Ranges by parameter; `her_robot.domain_rand.physics.PARAMETERS` lists names and units."""
+    object_yaw: Range = Range(0.0, 0.0)
+    """The object's heading at the start of an episode [rad]."""
+    actuation: ActuationConfig = ActuationConfig()
+    """What happens to an action before the gripper moves."""
+    sensing: SensingConfig = SensingConfig()
+    """What happens to a state before the policy sees it."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.nominal_fraction <= 1.0:
+            raise ValueError(f"nominal_fraction must lie in [0, 1], found {self.nominal_fraction}")
+        check_parameters(self.physics)
+
+
+def load_preset(name: str) -> RandomizationPreset:
+    """A shipped preset by name, or one from a YAML file by its path.
+
+    Raises:
+        UnknownNameError: no such preset; the message lists those there are.
+        ConfigurationError: the file holds something else.
+    """
+    path = resources.named_file("config/randomization", name, "randomization preset")
+    try:
+        return configuration.load(RandomizationPreset, path)
+    except ConfigurationError as error:
+        message = str(error)
+        raise ConfigurationError(message if str(path) in message else f"{path}: {message}") from None

@@ -1,0 +1,204 @@
+"""The batched simulation as a Gymnasium environment: goals, rewards, episodes, randomisation.
+
+`BatchedGoalEnv` is a `VectorEnv` that resets a finished row in the step that finishes it; the true final observation is
+in `info["final_obs"]`. `GoalEnv` is one row as an ordinary environment. Without randomisation a row that is reset with
+seed s starts as the Gymnasium-Robotics environment does with seed s.
+"""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from her_robot import contract as contracts
+from her_robot.contract import Contract, RobotState
+from her_robot.domain_rand.actuation import Actuation
+from her_robot.domain_rand.preset import RandomizationPreset
+from her_robot.domain_rand.sensing import Sensing
+from her_robot.sim.batched import BatchedSimulation
+from her_robot.sim.tasks import fetch_task
+
+_RANDOMIZATION_STREAM = 1
+"""Keeps the draws of randomisation apart from those of resets, which must be Gymnasium-Robotics' own."""
+
+
+class BatchedGoalEnv(VectorEnv):
+    """N goal environments of one task.
+
+    Observations are dictionaries of float64 arrays: `observation` (num_envs, n) as the policy sees it through the
+    randomised sensors, `achieved_goal` and `desired_goal` (num_envs, g) as they are.
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
+
+    def __init__(
+        self,
+        task: str,
+        num_envs: int,
+        num_threads: int | None = None,
+        randomization: RandomizationPreset | None = None,
+    ) -> None:
+        self.contract = contracts.contract_of(task)
+        self.simulation = BatchedSimulation(fetch_task(task), num_envs, num_threads)
+        self.num_envs = num_envs
+        self.single_observation_space = observation_space(self.contract)
+        self.single_action_space = action_space(self.contract)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._preset = randomization or RandomizationPreset()
+        self._goals = np.zeros((num_envs, self.contract.goal_size))
+        self._steps = np.zeros(num_envs, int)
+        self._nominal = np.ones(num_envs, bool)
+        self._seed_rows([None] * num_envs)
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Begin an episode in every row. An integer seed gives row i the seed `seed + i`."""
+        if seed is not None:
+            self._seed_rows([seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed)
+        self._reset_rows(np.arange(self.num_envs))
+        return self._observation(self._seen), {}
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One control period in every row; finished rows begin their next episode."""
+        self._state = self.simulation.step(self._actuation.apply(actions))
+        self._sensing.advance(self._state)
+        self._seen = self._sensing.present(self._state)
+        self._steps += 1
+        observation = self._observation(self._seen)
+        achieved, desired = observation["achieved_goal"], self._goals.copy()
+        reward = contracts.sparse_reward(self.contract, achieved, desired)
+        success = contracts.is_success(self.contract, achieved, desired)
+        truncated = self._steps >= self.contract.episode_steps
+        info: dict[str, Any] = {"is_success": success}
+        if truncated.any():
+            info["final_obs"] = observation
+            self._reset_rows(np.flatnonzero(truncated))
+            observation = self._observation(self._seen)
+        return observation, reward, np.zeros(self.num_envs, bool), truncated, info
+
+    def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any = None) -> np.ndarray:
+        """Sparse reward of goals (..., g), float32 (...)."""
+        return contracts.sparse_reward(self.contract, achieved_goal, desired_goal)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Stop the simulation's threads."""
+        self.simulation.close()
+
+    def random_states(self) -> list[dict[str, Any]]:
+        """State of every random generator, to be restored by `set_random_states`."""
+        return [rng.bit_generator.state for rng in self._generators()]
+
+    def set_random_states(self, states: list[dict[str, Any]]) -> None:
+        """Continue the random draws of an earlier run."""
+        for rng, state in zip(self._generators(), states, strict=True):
+            rng.bit_generator.state = state
+
+    def _generators(self) -> list[np.random.Generator]:
+        return [*self._reset_rngs, self._randomization_rng]
+
+    def _seed_rows(self, seeds: list[int | None]) -> None:
+        seeded = [seeding.np_random(seed) for seed in seeds]
+        self._reset_rngs = [rng for rng, _ in seeded]
+        self._randomization_rng = np.random.default_rng([seeded[0][1], _RANDOMIZATION_STREAM])
+        rng, preset = self._randomization_rng, self._preset
+        self._actuation = Actuation(preset.actuation, self.num_envs, rng)
+        self._sensing = Sensing(preset.sensing, self.num_envs, self.contract.control_period, rng)
+
+    def _reset_rows(self, rows: np.ndarray) -> None:
+        for row in rows:
+            self._reset_row(int(row))
+        self._state = self.simulation.state()
+        for row, nominal in zip(rows, self._nominal[rows], strict=True):
+            self._actuation.reset(row, nominal)
+            self._sensing.reset(row, nominal, self._state)
+        self._seen = self._sensing.present(self._state)
+
+    def _reset_row(self, row: int) -> None:
+        task, rng = self.simulation.task, self._reset_rngs[row]
+        self._nominal[row] = self._randomization_rng.random() < self._preset.nominal_fraction
+        drawn = self._randomize(row)
+        position = task.sample_object_position(rng) if self.contract.has_object else None
+        goal = task.sample_goal(rng)
+        if self.contract.has_object:
+            goal[2] += drawn["table_height"]
+        self.simulation.reset(row, position, drawn["object_yaw"], drawn["table_height"])
+        self._goals[row] = goal
+        self._steps[row] = 0
+
+    def _randomize(self, row: int) -> dict[str, float]:
+        """Set one row's model, and return what was drawn."""
+        drawn = {"table_height": 0.0, "object_yaw": 0.0}
+        if not self.contract.has_object:
+            return drawn
+        ranges = {} if self._nominal[row] else self._preset.physics
+        if self._preset.physics:
+            drawn |= self.simulation.randomize(row, ranges, self._randomization_rng)
+        if not self._nominal[row]:
+            drawn["object_yaw"] = float(self._preset.object_yaw.sample(self._randomization_rng))
+        return drawn
+
+    def _observation(self, seen: RobotState) -> dict[str, np.ndarray]:
+        return {
+            "observation": contracts.observation(self.contract, seen),
+            "achieved_goal": contracts.achieved_goal(self.contract, self._state).copy(),
+            "desired_goal": self._goals.copy(),
+        }
+
+
+class GoalEnv(gymnasium.Env):
+    """One goal environment, as an ordinary Gymnasium environment that is truncated at the episode's end."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(self, task: str, randomization: RandomizationPreset | None = None) -> None:
+        self._batch = BatchedGoalEnv(task, num_envs=1, randomization=randomization)
+        self.contract = self._batch.contract
+        self.observation_space = self._batch.single_observation_space
+        self.action_space = self._batch.single_action_space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Begin an episode."""
+        super().reset(seed=seed)
+        observation, info = self._batch.reset(seed=seed, options=options)
+        return _first_row(observation), info
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        """One control period."""
+        observation, reward, terminated, truncated, info = self._batch.step(np.asarray(action)[None])
+        final = info["final_obs"] if truncated[0] else observation
+        success = {"is_success": bool(info["is_success"][0])}
+        return _first_row(final), float(reward[0]), bool(terminated[0]), bool(truncated[0]), success
+
+    def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any = None) -> np.ndarray:
+        """Sparse reward of goals (..., g), float32 (...)."""
+        return self._batch.compute_reward(achieved_goal, desired_goal)
+
+    def close(self) -> None:
+        """Stop the simulation's threads."""
+        self._batch.close()
+
+
+def observation_space(contract: Contract) -> spaces.Dict:
+    """The dictionary space of one environment, as Gymnasium-Robotics declares it."""
+    goal = spaces.Box(-np.inf, np.inf, (contract.goal_size,), np.float64)
+    observation = spaces.Box(-np.inf, np.inf, (contract.observation_size,), np.float64)
+    return spaces.Dict(observation=observation, achieved_goal=goal, desired_goal=goal)
+
+
+def action_space(contract: Contract) -> spaces.Box:
+    """Actions of one environment."""
+    return spaces.Box(-1.0, 1.0, (contract.action_size,), np.float32)
+
+
+def _first_row(observation: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: array[0] for name, array in observation.items()}
