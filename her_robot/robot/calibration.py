@@ -219,18 +219,34 @@ class ObjectMarkers:
 
 
 @dataclass(frozen=True)
-class GoalMarker:
-    """The tile that marks the goal."""
+class TileMarker:
+    """One marker on the goal tile, upright as the tile is."""
 
     id: int
     """Marker id."""
-    marker_size: float
-    """Edge of the marker's black square [m]."""
+    center: tuple[float, float]
+    """Centre of the marker from the centre of the tile: x right, y up on the tile as printed [m]."""
+
+
+@dataclass(frozen=True)
+class GoalTile:
+    """The tile that marks the goal. It has several markers, so that an object standing on it leaves some to be seen."""
+
     tile_size: float
-    """Edge of the white tile that the marker is centred on [m]."""
+    """Edge of the white tile [m]."""
+    marker_size: float
+    """Edge of each marker's black square [m]."""
+    markers: tuple[TileMarker, ...]
+    """The markers on it."""
 
     def __post_init__(self) -> None:
         _check_sizes(self.marker_size, self.tile_size, "tile_size")
+        if not self.markers:
+            raise ValueError("markers: at least one is needed")
+        reach = (self.tile_size - self.marker_size) / 2
+        for marker in self.markers:
+            if not np.all(np.abs(marker.center) <= reach):
+                raise ValueError(f"markers: marker {marker.id} at {marker.center} does not fit on the tile")
 
 
 @dataclass(frozen=True)
@@ -248,7 +264,7 @@ class Markers:
         left       -x         +z         +y
         right      +x         +z         -y
 
-    The goal tile has no thickness. Where the task has an object, it lies on the table face up and the goal is the
+    The goal tile's frame is that of its print: origin at its centre, x right, y up, z out. It has no thickness. Where the task has an object, it lies on the table face up and the goal is the
     centre of the object when it rests on the tile's centre: half an object's edge above the table. Where the task
     has none, the tile may float in any orientation, and its centre is the goal. Its turn about its normal is free.
     """
@@ -257,11 +273,11 @@ class Markers:
     """OpenCV's name of the predefined dictionary."""
     object: ObjectMarkers
     """The cube."""
-    goal: GoalMarker
+    goal: GoalTile
     """The tile."""
 
     def __post_init__(self) -> None:
-        ids = [*self.object.faces.values(), self.goal.id]
+        ids = [*self.object.faces.values(), *(marker.id for marker in self.goal.markers)]
         if len(set(ids)) != len(ids):
             raise ValueError(f"marker ids must differ from each other, found {ids}")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from her_robot.robot.calibration import CameraIntrinsics
+from her_robot.robot.calibration import CameraIntrinsics, Markers
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,42 @@ class MarkerPose:
     """Root mean square distance of the corners from where this pose puts them [px]."""
 
 
-def printed_marker(dictionary: str, marker_id: int, marker_size: float, outer_size: float, pixels: int) -> np.ndarray:
-    """The face to print: a marker of `marker_size` centred on a white square of `outer_size` [m].
+def face_image(markers: Markers, face: str, pixels: int) -> np.ndarray:
+    """The print of one face of the object, whole: (pixels, pixels) uint8, grey, its first row at the top.
 
-    Returns a grey image, (pixels, pixels) uint8, whose first row is the top of the marker. Sizes are rounded so that
-    each of the marker's cells is a whole number of pixels; take `pixels` a multiple of
-    `cells * outer_size / marker_size` to have them exact.
+    A face without a marker is white.
     """
-    side = round(pixels * marker_size / outer_size)
-    border = (pixels - side) // 2
-    image = np.full((pixels, pixels), 255, np.uint8)
-    image[border : border + side, border : border + side] = cv2.aruco.generateImageMarker(
+    image = _blank(pixels)
+    if face in markers.object.faces:
+        scale = pixels / markers.object.size
+        _print_marker(
+            image, markers.dictionary, markers.object.faces[face], (0.0, 0.0), markers.object.marker_size * scale
+        )
+    return image
+
+
+def goal_tile_image(markers: Markers, pixels: int) -> np.ndarray:
+    """The print of the goal tile, whole: (pixels, pixels) uint8, grey, its first row at the top."""
+    image = _blank(pixels)
+    scale = pixels / markers.goal.tile_size
+    for marker in markers.goal.markers:
+        center = (marker.center[0] * scale, marker.center[1] * scale)
+        _print_marker(image, markers.dictionary, marker.id, center, markers.goal.marker_size * scale)
+    return image
+
+
+def _blank(pixels: int) -> np.ndarray:
+    return np.full((pixels, pixels), 255, np.uint8)
+
+
+def _print_marker(image: np.ndarray, dictionary: str, marker_id: int, center: tuple[float, float], side: float) -> None:
+    """Draw a marker of `side` pixels at `center` (x right, y up from the image's centre), to the nearest pixel."""
+    left = round(image.shape[1] / 2 + center[0] - side / 2)
+    top = round(image.shape[0] / 2 - center[1] - side / 2)
+    side = round(side)
+    image[top : top + side, left : left + side] = cv2.aruco.generateImageMarker(
         _dictionary(dictionary), marker_id, side
     )
-    return image
 
 
 def _dictionary(name: str) -> cv2.aruco.Dictionary:
