@@ -1,7 +1,7 @@
 """The batched simulation as a Gymnasium environment: goals, rewards, episodes, randomisation.
 
-`BatchedGoalEnv` is a `VectorEnv` that resets a finished row in the step that finishes it; the true final observation is
-in `info["final_obs"]`. `GoalEnv` is one row as an ordinary environment. Without randomisation a row that is reset with
+`BatchedGoalEnv` is a `VectorEnv`. By default it resets a finished row in the step that finishes it, and the true final
+observation is in `info["final_obs"]`. `GoalEnv` is one row as an ordinary environment. Without randomisation a row that is reset with
 seed s starts as the Gymnasium-Robotics environment does with seed s.
 """
 
@@ -41,7 +41,20 @@ class BatchedGoalEnv(VectorEnv):
         num_envs: int,
         num_threads: int | None = None,
         randomization: RandomizationPreset | None = None,
+        autoreset_mode: AutoresetMode = AutoresetMode.SAME_STEP,
     ) -> None:
+        """
+        Args:
+            task: name of the task, such as fetch_push.
+            num_envs: number of environments.
+            num_threads: threads that step them; default: one for each core.
+            randomization: what is drawn anew in every episode; default: nothing.
+            autoreset_mode: SAME_STEP, or DISABLED: whoever steps the environments resets them all together.
+        """
+        if autoreset_mode not in (AutoresetMode.SAME_STEP, AutoresetMode.DISABLED):
+            raise ValueError(f"autoreset_mode is {autoreset_mode}; SAME_STEP and DISABLED are supported")
+        self.metadata = {**self.metadata, "autoreset_mode": autoreset_mode}
+        self._autoreset = autoreset_mode is AutoresetMode.SAME_STEP
         self.contract = contracts.contract_of(task)
         self.simulation = BatchedSimulation(fetch_task(task), num_envs, num_threads)
         self.num_envs = num_envs
@@ -67,7 +80,7 @@ class BatchedGoalEnv(VectorEnv):
     def step(
         self, actions: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One control period in every row; finished rows begin their next episode."""
+        """One control period in every row."""
         self._state = self.simulation.step(self._actuation.apply(actions))
         self._sensing.advance(self._state)
         self._seen = self._sensing.present(self._state)
@@ -78,7 +91,7 @@ class BatchedGoalEnv(VectorEnv):
         success = contracts.is_success(self.contract, achieved, desired)
         truncated = self._steps >= self.contract.episode_steps
         info: dict[str, Any] = {"is_success": success}
-        if truncated.any():
+        if self._autoreset and truncated.any():
             info["final_obs"] = observation
             self._reset_rows(np.flatnonzero(truncated))
             observation = self._observation(self._seen)

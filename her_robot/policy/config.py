@@ -1,0 +1,190 @@
+"""How a policy is trained: every knob, with its unit. Presets are in `config/train/`."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from her_robot import configuration, resources
+from her_robot.contract import contract_of
+from her_robot.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Actor and critic have the same hidden layers."""
+
+    hidden_sizes: tuple[int, ...] = (256, 256, 256)
+    """Units of each hidden layer."""
+    layer_norm: bool = True
+    """Normalise each hidden layer before its ReLU."""
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """DDPG (Lillicrap et al. 2015) as in Plappert et al. 2018, appendix B."""
+
+    learning_rate: float = 1e-3
+    """Step size of Adam, for both networks."""
+    gamma: float = 0.98
+    """Discount for one control period; targets are clipped to [-1 / (1 - gamma), 0]."""
+    polyak: float = 0.95
+    """Weight that target networks keep when they are updated."""
+    target_interval: int = 1
+    """Updates between two updates of the target networks."""
+    actor_interval: int = 1
+    """Updates of the critic between two updates of the actor."""
+    action_l2: float = 1.0
+    """Weight of the mean squared action in the actor's loss."""
+
+
+@dataclass(frozen=True)
+class ExplorationConfig:
+    """How training episodes depart from the policy."""
+
+    noise: float = 0.2
+    """Standard deviation of Gaussian noise on actions."""
+    random_action: float = 0.3
+    """Probability that an action is drawn uniformly instead."""
+
+
+@dataclass(frozen=True)
+class RelabelConfig:
+    """Hindsight experience replay (Andrychowicz et al. 2017), strategy `future`."""
+
+    probability: float = 0.8
+    """Share of a batch whose goal is replaced by one achieved later in the same episode; k = 4 is 0.8."""
+
+
+@dataclass(frozen=True)
+class RelayConfig:
+    """Learn to bring the gripper to the object first, and let that guide exploration (after RHER, Luo et al. 2022).
+
+    One network serves both stages and is told the stage by a one-hot input; a deployed policy has the last stage built in.
+    """
+
+    enabled: bool = False
+    """Only in tasks with an object."""
+    batch_fraction: float = 0.3
+    """Share of a batch that is trained on the first stage."""
+    guided_episodes: float = 0.5
+    """Share of training episodes in which the first stage acts until the gripper is near the object."""
+    guide_distance: float = 0.06
+    """The first stage acts while the gripper is farther than this from the object [m]."""
+    success_distance: float = 0.03
+    """The first stage succeeds when the gripper is nearer than this to its goal [m]."""
+
+
+@dataclass(frozen=True)
+class NormalizerConfig:
+    """Running mean and standard deviation of network inputs."""
+
+    observation_clip: float = 200.0
+    """Inputs are clipped to +- this before normalisation."""
+    normalized_clip: float = 5.0
+    """Inputs are clipped to +- this after normalisation."""
+    minimum_std: float = 0.01
+    """Smallest standard deviation that is divided by."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Measurements while training, with a deterministic policy."""
+
+    interval_steps: int = 10_000
+    """Environment steps between two evaluations."""
+    episodes: int = 100
+    """Episodes in each, once in the nominal and once in the randomised environment."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. The loop alternates `num_envs` episodes with `updates_per_cycle` updates."""
+
+    task: str
+    """Name of the task, such as fetch_push."""
+    seed: int = 0
+    """Seed of everything that is random."""
+    total_steps: int = 300_000
+    """Environment steps, summed over environments."""
+    num_envs: int = 16
+    """Environments stepped side by side; each plays one episode in a cycle."""
+    num_threads: int = 0
+    """Threads for simulation and for learning; 0 is one for each core."""
+    updates_per_cycle: int = 400
+    """Updates after each cycle of num_envs episodes."""
+    batch_size: int = 256
+    """Transitions in an update."""
+    buffer_steps: int = 1_000_000
+    """Transitions kept for replay."""
+    warmup_steps: int = 3_200
+    """Environment steps with uniformly random actions before the first update."""
+    randomization: str = "none"
+    """Preset in config/randomization/, or a path to one."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the networks live."""
+    checkpoint_interval: float = 60.0
+    """Time between two checkpoints [s]."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
+    relabel: RelabelConfig = field(default_factory=RelabelConfig)
+    relay: RelayConfig = field(default_factory=RelayConfig)
+    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        positive = {
+            "total_steps": self.total_steps,
+            "num_envs": self.num_envs,
+            "updates_per_cycle": self.updates_per_cycle,
+            "batch_size": self.batch_size,
+            "agent.learning_rate": self.agent.learning_rate,
+            "agent.target_interval": self.agent.target_interval,
+            "agent.actor_interval": self.agent.actor_interval,
+            "checkpoint_interval": self.checkpoint_interval,
+            "evaluation.interval_steps": self.evaluation.interval_steps,
+            "evaluation.episodes": self.evaluation.episodes,
+        }
+        for name, value in positive.items():
+            if value <= 0:
+                raise ValueError(f"{name} must be above 0, found {value}")
+        shares = {
+            "exploration.random_action": self.exploration.random_action,
+            "relabel.probability": self.relabel.probability,
+            "relay.batch_fraction": self.relay.batch_fraction,
+            "relay.guided_episodes": self.relay.guided_episodes,
+            "agent.polyak": self.agent.polyak,
+        }
+        for name, value in shares.items():
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name} must lie in [0, 1], found {value}")
+        if not 0.0 < self.agent.gamma < 1.0:
+            raise ValueError(f"agent.gamma must lie between 0 and 1, found {self.agent.gamma}")
+        if self.num_threads < 0 or self.warmup_steps < 0:
+            raise ValueError("num_threads and warmup_steps must not be negative")
+        if not self.network.hidden_sizes or min(self.network.hidden_sizes) < 1:
+            raise ValueError(f"network.hidden_sizes must be positive, found {list(self.network.hidden_sizes)}")
+        contract = contract_of(self.task)
+        if self.buffer_steps < self.num_envs * contract.episode_steps:
+            raise ValueError(
+                f"buffer_steps is {self.buffer_steps}; one cycle of {self.num_envs} environments needs "
+                f"{self.num_envs * contract.episode_steps}"
+            )
+        if self.relay.enabled and not contract.has_object:
+            raise ValueError(f"relay.enabled is true, but {self.task} has no object to reach first")
+
+
+def load_config(task: str, path_or_preset: str | None, overrides: list[str]) -> TrainConfig:
+    """The configuration of a run: a preset or a file (default: the task's own preset), then `key=value` overrides.
+
+    Raises:
+        UnknownNameError: unknown task or preset.
+        ConfigurationError: anything else that is wrong, by name.
+    """
+    contract_of(task)
+    path = resources.named_file("config/train", path_or_preset or task, "training preset")
+    data = configuration.read_yaml(path)
+    for override in overrides:
+        configuration.apply_override(data, override)
+    if data.setdefault("task", task) != task:
+        raise ConfigurationError(f"{path}: is for task {data['task']!r}, not {task!r}")
+    return configuration.build(TrainConfig, data, str(path))
