@@ -1,0 +1,212 @@
+"""The policy bundle: all that a robot needs of a policy, in a folder of two files, run with numpy alone.
+
+`policy.safetensors` holds the weights, the normaliser and a golden trace; `policy.json` holds the contract, how the policy
+was made, how well it works, and the hash of the other file. Loading checks the hashes, compares the contract field by
+field with this version's, and replays the golden trace; whatever does not match is refused.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from her_robot import resources
+from her_robot.configuration import write_atomically
+from her_robot.contract import CONTRACTS, Contract, contract_of, differences
+from her_robot.errors import BundleError
+
+FORMAT_VERSION = 1
+_JSON_FILE, _TENSOR_FILE = "policy.json", "policy.safetensors"
+_LAYER_NORM_EPSILON = 1e-5
+_GOLDEN_TOLERANCE = 1e-4
+"""Largest difference of a replayed action: float32 sums in another order differ by about 1e-6."""
+
+
+@dataclass(frozen=True)
+class PolicyBundle:
+    """A policy for one task, ready to act."""
+
+    contract: Contract
+    card: Mapping[str, Any]
+    """How the policy was made and how well it works: training, randomisation, versions, success."""
+    tensors: Mapping[str, np.ndarray]
+    path: Path | None = None
+
+    def act(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+        """Deterministic actions in [-1, 1].
+
+        Args:
+            observation: (..., observation_size), in the contract's order and units.
+            desired_goal: (..., goal_size).
+
+        Returns:
+            (..., action_size) float32.
+
+        Raises:
+            ValueError: a last axis of another size than the contract's.
+        """
+        sizes = observation.shape[-1], desired_goal.shape[-1]
+        expected = self.contract.observation_size, self.contract.goal_size
+        if sizes != expected:
+            raise ValueError(f"observation and goal have sizes {sizes}; {self.contract.task} has {expected}")
+        hidden = np.concatenate(
+            [self._normalized("observation", observation), self._normalized("goal", desired_goal)], axis=-1
+        ).astype(np.float32)
+        depth = sum(name.endswith(".weight") and name.startswith("layer") for name in self.tensors)
+        for index in range(depth):
+            hidden = hidden @ self.tensors[f"layer{index}.weight"].T + self.tensors[f"layer{index}.bias"]
+            if index < depth - 1:
+                hidden = np.maximum(self._layer_norm(index, hidden), 0.0)
+        return np.tanh(hidden)
+
+    def _normalized(self, name: str, values: np.ndarray) -> np.ndarray:
+        mean, std, clips = (self.tensors[f"normalizer.{name}.{part}"] for part in ("mean", "std", "clips"))
+        return np.clip((np.clip(values, -clips[0], clips[0]) - mean) / std, -clips[1], clips[1])
+
+    def _layer_norm(self, index: int, values: np.ndarray) -> np.ndarray:
+        if f"norm{index}.weight" not in self.tensors:
+            return values
+        centred = values - values.mean(axis=-1, keepdims=True)
+        scale = np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + _LAYER_NORM_EPSILON)
+        return centred / scale * self.tensors[f"norm{index}.weight"] + self.tensors[f"norm{index}.bias"]
+
+    def with_golden_trace(self, observation: np.ndarray, desired_goal: np.ndarray) -> "PolicyBundle":
+        """This bundle with a trace of inputs and its own actions, to be replayed whenever it is loaded."""
+        trace = {
+            "golden.observation": observation.astype(np.float32),
+            "golden.desired_goal": desired_goal.astype(np.float32),
+        }
+        trace["golden.action"] = self.act(*trace.values())
+        return dataclasses.replace(self, tensors={**self.tensors, **trace})
+
+    def with_card(self, **entries: Any) -> "PolicyBundle":
+        """This bundle with more entries on its card."""
+        return dataclasses.replace(self, card={**self.card, **entries})
+
+    def save(self, directory: Path) -> None:
+        """Write both files, each atomically; the JSON file, which names the other's hash, comes last."""
+        payload = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in self.tensors.items()})
+        content = {
+            "format_version": FORMAT_VERSION,
+            "task": self.contract.task,
+            "contract": _plain(self.contract),
+            "tensors_sha256": hashlib.sha256(payload).hexdigest(),
+            **self.card,
+        }
+        content["sha256"] = _content_hash(content)
+        write_atomically(directory / _TENSOR_FILE, payload)
+        write_atomically(directory / _JSON_FILE, json.dumps(content, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, directory: Path, task: str | None = None) -> "PolicyBundle":
+        """Read and check a bundle.
+
+        Args:
+            directory: the bundle's folder.
+            task: refuse a bundle for another task; default: any task.
+
+        Raises:
+            BundleError: the bundle is missing, truncated, altered, of another version or task, differs from the contract
+                (the message names the fields), or acts otherwise than when it was made.
+        """
+        content = _read_json(directory)
+        payload = _read(directory / _TENSOR_FILE)
+        _check_content(directory, content, payload, task)
+        try:
+            tensors = safetensors.numpy.load(payload)
+        except (safetensors.SafetensorError, ValueError, KeyError) as error:
+            raise BundleError(f"{directory / _TENSOR_FILE}: not a safetensors file: {error}") from None
+        card = {key: value for key, value in content.items() if key not in _RESERVED}
+        bundle = cls(contract_of(content["task"]), card, tensors, directory)
+        bundle._replay_golden_trace()
+        return bundle
+
+    def _replay_golden_trace(self) -> None:
+        try:
+            observation, goal, expected = (
+                self.tensors[f"golden.{part}"] for part in ("observation", "desired_goal", "action")
+            )
+            error = float(np.abs(self.act(observation, goal) - expected).max())
+        except (KeyError, ValueError) as missing:
+            raise BundleError(f"{self.path}: the tensors do not make a policy: {missing}") from None
+        if not error <= _GOLDEN_TOLERANCE:
+            raise BundleError(
+                f"{self.path}: the golden trace is off by {error:.2g} (at most {_GOLDEN_TOLERANCE:g}): this machine or "
+                "version of her_robot computes other actions than the one that made the bundle"
+            )
+
+
+def shipped_bundle(task: str) -> Path:
+    """The folder of the bundle that ships with her_robot for a task.
+
+    Raises:
+        UnknownNameError: no such task.
+        BundleError: none ships for this task.
+    """
+    contract_of(task)
+    path = resources.share_directory() / "policies" / task
+    if not (path / _JSON_FILE).is_file():
+        raise BundleError(f"no policy ships for {task}; train one with `her-robot train {task}` and name it with --policy")
+    return path
+
+
+_RESERVED = ("format_version", "task", "contract", "tensors_sha256", "sha256")
+
+
+def _check_content(directory: Path, content: dict[str, Any], payload: bytes, task: str | None) -> None:
+    where = directory / _JSON_FILE
+    missing = [key for key in _RESERVED if key not in content]
+    if missing:
+        raise BundleError(f"{where}: missing {', '.join(missing)}; this is not a policy bundle, or a truncated one")
+    if content["format_version"] != FORMAT_VERSION:
+        raise BundleError(
+            f"{where}: format version {content['format_version']!r}, this her_robot reads version {FORMAT_VERSION}"
+        )
+    if content["sha256"] != _content_hash(content):
+        raise BundleError(f"{where}: altered since it was written (its hash does not match); restore it, or export it anew")
+    if content["tensors_sha256"] != hashlib.sha256(payload).hexdigest():
+        raise BundleError(f"{directory / _TENSOR_FILE}: truncated or altered (its hash is not the one in {_JSON_FILE})")
+    if task is not None and content["task"] != task:
+        raise BundleError(f"{directory}: a policy for {content['task']}, not for {task}")
+    if content["task"] not in CONTRACTS:
+        raise BundleError(f"{where}: for the unknown task {content['task']!r}; known: {', '.join(sorted(CONTRACTS))}")
+    differing = differences(_plain(contract_of(content["task"])), content["contract"])
+    if differing:
+        raise BundleError(f"{where}: made for another contract:\n  " + "\n  ".join(differing))
+
+
+def _read_json(directory: Path) -> dict[str, Any]:
+    path = directory / _JSON_FILE
+    try:
+        content = json.loads(_read(path))
+    except ValueError as error:
+        raise BundleError(f"{path}: truncated or not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise BundleError(f"{path}: expected a JSON object")
+    return content
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{path}: cannot be read ({error.strerror}); a policy bundle is a folder with {_JSON_FILE} and {_TENSOR_FILE}"
+        ) from None
+
+
+def _plain(contract: Contract) -> dict[str, Any]:
+    """A contract as it is after a round trip through JSON."""
+    return json.loads(json.dumps(dataclasses.asdict(contract)))
+
+
+def _content_hash(content: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in content.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
