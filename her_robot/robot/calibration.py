@@ -264,9 +264,10 @@ class Markers:
         left       -x         +z         +y
         right      +x         +z         -y
 
-    The goal tile's frame is that of its print: origin at its centre, x right, y up, z out. It has no thickness. Where the task has an object, it lies on the table face up and the goal is the
-    centre of the object when it rests on the tile's centre: half an object's edge above the table. Where the task
-    has none, the tile may float in any orientation, and its centre is the goal. Its turn about its normal is free.
+    The goal tile's frame is that of its print: origin at its centre, x right, y up, z out; it has no thickness. Where
+    the task has an object, the tile lies on the table face up, turned about its normal as it likes, and the goal is
+    the centre of the object when it rests on the tile's centre: half an object's edge above the table. Where the task
+    has none, the tile may float in any orientation, and its centre is the goal.
     """
 
     dictionary: _DICTIONARIES

@@ -1,0 +1,164 @@
+"""The bodies that carry markers, the cube and the goal tile, and their poses from marker corners.
+
+A body that stands or lies on the table has three unknowns, x, y and yaw: its height and its upright axis are known.
+This settles the ambiguity of a marker's pose, and leaves position errors of a fraction of a pixel's width. A tile that
+floats has all six. Positions are in base_link [m]; pixels are without lens distortion.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from her_robot.robot.calibration import Calibration, Markers, face_rotation
+from her_robot.robot.fiducials import DetectedMarker, MarkerPose, planar_poses, square_corners
+
+Body = Mapping[int, np.ndarray]
+"""Marker corners (4, 3) in the body's frame [m], by marker id."""
+
+
+@dataclass(frozen=True)
+class UprightFit:
+    """A body that stands upright at a known height, fitted to its pixels."""
+
+    x_y_yaw: np.ndarray
+    """Position in base_link and turn about the vertical, (3,) [m, m, rad]."""
+    unit_covariance: np.ndarray
+    """Covariance of `x_y_yaw` if each pixel coordinate had a standard deviation of 1 px, (3, 3)."""
+    error: float
+    """Root mean square distance of the corners from where this pose puts them [px]."""
+
+
+def cube(markers: Markers) -> Body:
+    """The object; its frame has its origin at the cube's centre."""
+    corners = square_corners(markers.object.marker_size) + np.array([0.0, 0.0, markers.object.size / 2])
+    return {marker_id: corners @ face_rotation(face).T for face, marker_id in markers.object.faces.items()}
+
+
+def tile(markers: Markers) -> Body:
+    """The goal tile; its frame has its origin at the tile's centre."""
+    corners = square_corners(markers.goal.marker_size)
+    return {marker.id: corners + np.array([*marker.center, 0.0]) for marker in markers.goal.markers}
+
+
+def corners_of(body: Body, markers: Sequence[DetectedMarker]) -> tuple[np.ndarray, np.ndarray]:
+    """All corners of some of a body's markers: in the body's frame (n, 3) [m], and in the image (n, 2) [px]."""
+    return np.concatenate([body[marker.id] for marker in markers]), np.concatenate([m.corners for m in markers])
+
+
+def guess_upright(
+    corners: np.ndarray, pixels: np.ndarray, height: float, max_tilt: float, calibration: Calibration
+) -> np.ndarray | None:
+    """First x, y and yaw (3,) of an upright body from one of its markers.
+
+    Args:
+        corners: of the marker in the body's frame, (4, 3) [m].
+        pixels: where they are seen, (4, 2) [px].
+        height: of the body frame's origin above base_link [m].
+        max_tilt: farther from upright than this, a pose of the marker is not believed [rad].
+        calibration: where the camera is and how it projects.
+
+    Returns:
+        None if no pose that explains the marker has the body upright.
+    """
+    center = corners.mean(axis=0)
+    right, up = corners[1] - corners[0], corners[0] - corners[3]
+    size = float(np.linalg.norm(right))
+    marker_to_body = np.column_stack([right, up, np.cross(right, up) / size]) / size
+    poses = planar_poses(square_corners(size), pixels, calibration.camera.matrix)
+    turns = [calibration.hand_eye.rotation @ pose.rotation @ marker_to_body.T for pose in poses]
+    turn = max(turns, key=lambda candidate: candidate[2, 2])
+    if turn[2, 2] < np.cos(max_tilt):
+        return None
+    yaw = np.arctan2(turn[1, 0] - turn[0, 1], turn[0, 0] + turn[1, 1])
+    seen_at = intersect_level(pixels.mean(axis=0), height + center[2], calibration)
+    return np.array([*(seen_at - rotation_about_z(yaw) @ center)[:2], yaw])
+
+
+def fit_upright(
+    points: np.ndarray, pixels: np.ndarray, height: float, x_y_yaw: np.ndarray, calibration: Calibration
+) -> UprightFit:
+    """Least squares fit of x, y and yaw to what is seen of a body (Gauss-Newton), from a first guess.
+
+    Args:
+        points: marker corners in the body's frame, (n, 3) [m].
+        pixels: where they are seen, (n, 2) [px].
+        height: of the body frame's origin above base_link [m].
+        x_y_yaw: first guess, (3,) [m, m, rad].
+        calibration: where the camera is and how it projects.
+    """
+    estimate = x_y_yaw
+    for _ in range(5):
+        residual, jacobian = _linearised(points, pixels, height, estimate, calibration)
+        estimate = estimate + np.linalg.lstsq(jacobian, residual, rcond=None)[0]
+    residual, jacobian = _linearised(points, pixels, height, estimate, calibration)
+    return UprightFit(estimate, np.linalg.pinv(jacobian.T @ jacobian), float(np.sqrt(2 * np.mean(residual**2))))
+
+
+def pose_in_base(
+    points: np.ndarray, pose: MarkerPose, pixel_noise: float, calibration: Calibration
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A pose in the camera frame as position (3,) [m], rotation (3, 3) and covariance (6, 6) in base_link.
+
+    The covariance, of x, y, z and rotations about the base's axes, is what `pixel_noise` [px] in each coordinate of
+    the seen `points` (n, 3) leads to.
+    """
+    hand_eye, matrix = calibration.hand_eye, calibration.camera.matrix
+    turned = points @ pose.rotation.T
+    seen = turned + pose.position
+    by_position = np.tile(np.eye(3), (len(points), 1, 1))
+    by_turn = -_cross_matrices(turned)
+    jacobian = (_projection_jacobian(seen, matrix) @ np.concatenate([by_position, by_turn], axis=-1)).reshape(-1, 6)
+    to_base = np.kron(np.eye(2), hand_eye.rotation)
+    covariance = to_base @ np.linalg.pinv(jacobian.T @ jacobian) @ to_base.T * pixel_noise**2
+    return hand_eye.position + hand_eye.rotation @ pose.position, hand_eye.rotation @ pose.rotation, covariance
+
+
+def intersect_level(pixel: np.ndarray, height: float, calibration: Calibration) -> np.ndarray:
+    """The point (3,) in base_link [m] at `height` that the camera sees at `pixel` (2,)."""
+    ray = calibration.hand_eye.rotation @ np.linalg.solve(calibration.camera.matrix, np.array([*pixel, 1.0]))
+    origin = calibration.hand_eye.position
+    return origin + ray * (height - origin[2]) / ray[2]
+
+
+def rotation_about_z(angle: float) -> np.ndarray:
+    """Turn by `angle` [rad] about z, shape (3, 3)."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+
+def image_area(corners: np.ndarray) -> float:
+    """Area of a quadrilateral (4, 2) in an image [px^2]."""
+    (ax, ay), (bx, by) = corners[2] - corners[0], corners[3] - corners[1]
+    return abs(float(ax * by - ay * bx)) / 2
+
+
+def _linearised(
+    points: np.ndarray, pixels: np.ndarray, height: float, x_y_yaw: np.ndarray, calibration: Calibration
+) -> tuple[np.ndarray, np.ndarray]:
+    """Residual (2 n,) [px] of an upright body, and its derivative by x, y and yaw (2 n, 3)."""
+    base_to_camera, matrix = calibration.hand_eye.rotation.T, calibration.camera.matrix
+    turned = points @ rotation_about_z(x_y_yaw[2]).T
+    offset = np.array([x_y_yaw[0], x_y_yaw[1], height]) - calibration.hand_eye.position
+    seen = (turned + offset) @ base_to_camera.T
+    projected = seen @ matrix.T
+    residual = pixels - projected[:, :2] / projected[:, 2:]
+    by_parameters = np.zeros((len(points), 3, 3))
+    by_parameters[:, [0, 1], [0, 1]] = 1.0
+    by_parameters[:, 0, 2], by_parameters[:, 1, 2] = -turned[:, 1], turned[:, 0]
+    jacobian = _projection_jacobian(seen, matrix) @ base_to_camera @ by_parameters
+    return residual.ravel(), jacobian.reshape(-1, 3)
+
+
+def _projection_jacobian(seen: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Derivative (n, 2, 3) [px/m] of the pixels of points (n, 3) in the camera frame."""
+    projected = seen @ matrix.T
+    ratio = projected[:, :2] / projected[:, 2:]
+    return (matrix[:2] - ratio[..., None] * matrix[2]) / projected[:, 2, None, None]
+
+
+def _cross_matrices(vectors: np.ndarray) -> np.ndarray:
+    """Matrices (n, 3, 3) that map w to v x w, for vectors v (n, 3)."""
+    x, y, z = vectors.T
+    zero = np.zeros_like(x)
+    return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(-1, 3, 3)

@@ -1,0 +1,260 @@
+"""From camera images to where the object and the goal are, in the robot's base frame.
+
+An image passes through `SceneEstimator.process` in this order: is it usable, and the head where it was calibrated;
+which markers are in it; the pose of each body that carries markers; is that pose over the table, and consistent with
+the last one; the filter of the goal, which stands still. Whatever fails yields no pose and a reason, and every outcome
+is counted. The object's pose is not filtered here: velocities are estimated where they are used.
+
+Positions are in base_link [m]; times are those of image acquisition [s].
+"""
+
+import time as clock
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import cv2
+import numpy as np
+
+from her_robot.contract import Contract
+from her_robot.robot.calibration import Calibration, Table
+from her_robot.robot.fiducials import DetectedMarker, MarkerDetector, planar_poses
+from her_robot.robot.gating import JumpGate, StaticFilter, StreamCheck, head_problem
+from her_robot.robot.marker_bodies import (
+    UprightFit,
+    corners_of,
+    cube,
+    fit_upright,
+    guess_upright,
+    image_area,
+    pose_in_base,
+    rotation_about_z,
+    tile,
+)
+
+_HEIGHT_TOLERANCE = 0.01
+"""A floating tile is not believed to be farther than this below the table top [m]."""
+
+
+@dataclass(frozen=True)
+class EstimatorConfig:
+    """What is believed and what is not."""
+
+    pixel_noise: float = 0.1
+    """Standard deviation of a marker corner's coordinates, the least that covariances assume [px]."""
+    height_noise: float = 0.002
+    """Standard deviation of the height of what stands on the table [m]."""
+    max_reprojection_error: float = 1.5
+    """A pose that leaves a larger root mean square error of the corners is rejected [px]."""
+    max_tilt: float = 0.6
+    """A marker whose pose has the object or the tile on the table leaning farther than this is not believed [rad]."""
+    max_ambiguity: float = 0.6
+    """Error of the best pose over that of the second, above which the pose of a floating tile is ambiguous."""
+    ambiguity_distance: float = 0.01
+    """Two poses that agree on the goal within this are not ambiguous [m]."""
+    object_jump: float = 0.05
+    """An object farther than this, plus `object_speed` times the elapsed time, from where it was must repeat [m]."""
+    object_speed: float = 1.5
+    """Largest speed of the object [m/s]."""
+    goal_jump: float = 0.02
+    """A goal farther than this from where it was must repeat [m]."""
+    jump_repeats: int = 3
+    """A jump is believed once it has been seen this many times in a row."""
+    goal_window: int = 5
+    """The goal's position is the median of this many."""
+    goal_time_constant: float = 0.2
+    """Time constant of the low pass after the median [s]."""
+    frozen_after: int = 5
+    """A camera that repeats an image, bit for bit, this many times is frozen."""
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if not (np.isfinite(value) and value > 0):
+                raise ValueError(f"{entry.name} must be positive, found {value}")
+
+
+@dataclass(frozen=True)
+class PoseEstimate:
+    """Where something is, in base_link."""
+
+    position: np.ndarray
+    """Centre of the object, or the goal point, (3,) [m]."""
+    rotation: np.ndarray
+    """Object or goal tile to base_link, (3, 3)."""
+    covariance: np.ndarray
+    """Of x, y, z and rotations about the base's x, y, z, (6, 6) [m^2, rad^2]."""
+
+
+@dataclass
+class Counts:
+    """Outcomes so far of looking for one thing."""
+
+    seen: int = 0
+    """Images that gave an accepted pose."""
+    missed: int = 0
+    """Images in which it was not found."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Images that were not used, or whose pose was not believed, by reason."""
+
+    def add(self, outcome: str) -> None:
+        """Count `seen`, `missed`, or else a reason for rejection."""
+        if outcome == "seen":
+            self.seen += 1
+        elif outcome == "missed":
+            self.missed += 1
+        else:
+            self.rejected[outcome] += 1
+
+
+@dataclass(frozen=True)
+class SceneEstimate:
+    """What one image told."""
+
+    time: float
+    """When the image was acquired [s]."""
+    problem: str
+    """Why the image was not used at all; empty if it was."""
+    outcomes: dict[str, str]
+    """For `object` (where the task has one) and `goal`: seen, missed, or the reason for rejection."""
+    object: PoseEstimate | None
+    """None unless the outcome is `seen`."""
+    goal: PoseEstimate | None
+    """None unless the outcome is `seen`."""
+    processing_s: float
+    """Time that the image took [s]."""
+
+
+class SceneEstimator:
+    """Object and goal poses from the images of one calibrated camera."""
+
+    def __init__(self, calibration: Calibration, contract: Contract, config: EstimatorConfig | None = None) -> None:
+        """Look for what `contract` needs: object and goal, or the goal alone where the task has no object."""
+        self._calibration = calibration
+        self._config = config or EstimatorConfig()
+        self._goal_floats = not contract.has_object
+        self._bodies = {"goal": tile(calibration.markers)}
+        if contract.has_object:
+            self._bodies["object"] = cube(calibration.markers)
+        ids = sorted(marker_id for body in self._bodies.values() for marker_id in body)
+        self._detector = MarkerDetector(calibration.markers.dictionary, ids, calibration.camera)
+        self.counts = {name: Counts() for name in self._bodies}
+        """Outcomes by `object` and `goal`."""
+        self.marker_counts = {marker_id: Counts() for marker_id in ids}
+        """Outcomes by marker id: seen means that it had a part in an accepted pose."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was seen, as when the scene is set up anew. The counts go on."""
+        camera, config = self._calibration.camera, self._config
+        self._stream = StreamCheck(camera.image_width, camera.image_height, config.frozen_after)
+        self._gates = {
+            "object": JumpGate(config.object_jump, config.object_speed, config.jump_repeats),
+            "goal": JumpGate(config.goal_jump, 0.0, config.jump_repeats),
+        }
+        self._goal_filter = StaticFilter(config.goal_window, config.goal_time_constant)
+
+    def process(
+        self, image: np.ndarray, time: float, joint_positions: Mapping[str, float] | None = None
+    ) -> SceneEstimate:
+        """Look for object and goal in one image.
+
+        Args:
+            image: (height, width, 3) RGB or (height, width) grey, uint8.
+            time: when it was acquired [s].
+            joint_positions: measured positions of the robot's joints by name [rad or m], to check that the camera is
+                where it was calibrated; None skips the check.
+        """
+        started = clock.perf_counter()
+        problem = self._stream.problem(image, time)
+        if not problem and joint_positions is not None:
+            problem = head_problem(self._calibration.hand_eye, joint_positions)
+        outcomes = dict.fromkeys(self._bodies, problem)
+        poses: dict[str, PoseEstimate | None] = {}
+        markers = [] if problem else self._detector.detect(_grey(image))
+        if not problem:
+            for name in self._bodies:
+                outcomes[name], poses[name] = self._locate(name, markers, time)
+        self._count(outcomes, problem, {marker.id for marker in markers})
+        elapsed = clock.perf_counter() - started
+        return SceneEstimate(time, problem, outcomes, poses.get("object"), poses.get("goal"), elapsed)
+
+    def _locate(self, name: str, markers: list[DetectedMarker], time: float) -> tuple[str, PoseEstimate | None]:
+        """Outcome for one body, and its pose if that is `seen`."""
+        own = [marker for marker in markers if marker.id in self._bodies[name]]
+        if not own:
+            return "missed", None
+        if len({marker.id for marker in own}) < len(own):
+            return "one marker seen twice", None
+        reason, pose = self._floating_tile(own) if self._goal_floats else self._on_table(name, own)
+        if pose is None:
+            return reason, None
+        if not _is_over(self._calibration.table, pose.position):
+            return "off the table", None
+        verdict = self._gates[name].judge(time, pose.position)
+        if verdict == "rejected":
+            return "jumped", None
+        if name == "object":
+            return "seen", pose
+        if verdict == "moved":
+            self._goal_filter.reset()
+        return "seen", PoseEstimate(self._goal_filter.update(time, pose.position), pose.rotation, pose.covariance)
+
+    def _on_table(self, name: str, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
+        """Pose of the upright object, or goal of the tile lying on the table, from all its markers or the best one."""
+        calibration, config, body = self._calibration, self._config, self._bodies[name]
+        object_height = calibration.table.table_height + calibration.markers.object.size / 2
+        height = object_height if name == "object" else calibration.table.table_height
+        guesses = {}
+        for marker in sorted(markers, key=lambda marker: -image_area(marker.corners)):
+            guess = guess_upright(body[marker.id], marker.corners, height, config.max_tilt, calibration)
+            if guess is not None:
+                guesses[marker.id] = (marker, guess)
+        if not guesses:
+            return "not upright", None
+        upright = [marker for marker, _ in guesses.values()]
+        for used in [upright, *([marker] for marker in upright)]:
+            fit = fit_upright(*corners_of(body, used), height, guesses[used[0].id][1], calibration)
+            if fit.error <= config.max_reprojection_error:
+                return "", _upright_pose(fit, object_height, config)
+        return "reprojection error", None
+
+    def _floating_tile(self, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
+        """Pose of the goal tile, wherever it is."""
+        calibration, config = self._calibration, self._config
+        points, pixels = corners_of(self._bodies["goal"], markers)
+        best, *others = planar_poses(points, pixels, calibration.camera.matrix)
+        if best.error > config.max_reprojection_error:
+            return "reprojection error", None
+        for other in others:
+            distance = np.linalg.norm(best.position - other.position)
+            if best.error > config.max_ambiguity * other.error and distance > config.ambiguity_distance:
+                return "ambiguous", None
+        noise = max(config.pixel_noise, best.error)
+        return "", PoseEstimate(*pose_in_base(points, best, noise, calibration))
+
+    def _count(self, outcomes: Mapping[str, str], problem: str, detected: set[int]) -> None:
+        for name, outcome in outcomes.items():
+            self.counts[name].add(outcome)
+            for marker_id in self._bodies[name]:
+                self.marker_counts[marker_id].add(outcome if problem or marker_id in detected else "missed")
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+def _is_over(table: Table, position: np.ndarray) -> bool:
+    x_y, height = position[:2], position[2]
+    above = height >= table.table_height - _HEIGHT_TOLERANCE
+    return bool(above and np.all(x_y >= table.low) and np.all(x_y <= table.high))
+
+
+def _upright_pose(fit: UprightFit, height: float, config: EstimatorConfig) -> PoseEstimate:
+    """The pose of a body fitted on the table, its origin or goal point at `height` [m]."""
+    free = np.ix_([0, 1, 5], [0, 1, 5])
+    covariance = np.zeros((6, 6))
+    covariance[free] = max(config.pixel_noise, fit.error) ** 2 * fit.unit_covariance
+    covariance[2, 2] = config.height_noise**2
+    x, y, yaw = fit.x_y_yaw
+    return PoseEstimate(np.array([x, y, height]), rotation_about_z(yaw), covariance)

@@ -1,0 +1,174 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from her_robot.contract import contract_of
+from her_robot.robot.calibration import load_calibration
+from her_robot.robot.marker_bodies import rotation_about_z
+from her_robot.robot.scene_estimate import EstimatorConfig, SceneEstimator
+
+TABLE_HEIGHT, HALF_CUBE = 0.40, 0.025
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    return load_calibration("fetch_sim")
+
+
+@pytest.fixture
+def scene(calibration, synthetic_scene):
+    return synthetic_scene(calibration)
+
+
+@pytest.fixture
+def push(calibration):
+    return SceneEstimator(calibration, contract_of("fetch_push"))
+
+
+@pytest.fixture
+def reach(calibration):
+    return SceneEstimator(calibration, contract_of("fetch_reach"))
+
+
+def cube_at(x, y, yaw=0.3):
+    return np.array([x, y, TABLE_HEIGHT + HALF_CUBE]), rotation_about_z(yaw)
+
+
+def tile_at(x, y, yaw=-0.5):
+    return np.array([x, y, TABLE_HEIGHT]), rotation_about_z(yaw)
+
+
+def pitched(angle):
+    """Leaning back, towards the robot."""
+    return np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
+
+
+def test_object_and_goal_are_where_they_are(push, scene):
+    random = np.random.default_rng(0)
+    for k in range(10):
+        push.reset()
+        cube = cube_at(*random.uniform([0.52, -0.15], [0.82, 0.0]), random.uniform(-np.pi, np.pi))
+        tile = tile_at(*random.uniform([0.52, 0.1], [0.82, 0.15]), random.uniform(-np.pi, np.pi))
+        estimate = push.process(scene.render(cube, tile), float(k))
+        np.testing.assert_allclose(estimate.object.position, cube[0], atol=0.0005)
+        np.testing.assert_allclose(estimate.object.rotation, cube[1], atol=np.deg2rad(1.0))
+        np.testing.assert_allclose(estimate.goal.position, tile[0] + [0, 0, HALF_CUBE], atol=0.0005)
+        error = estimate.object.position - cube[0]
+        assert np.all(np.abs(error) < 5 * np.sqrt(np.diag(estimate.object.covariance)[:3]))
+    assert push.counts["object"].seen == push.counts["goal"].seen == 10
+
+
+@pytest.mark.parametrize(
+    ("face", "yaw"), [("top", 0.7), ("back", 0.3), ("front", np.pi - 0.3), ("left", np.pi / 2), ("right", -np.pi / 2)]
+)
+def test_any_one_face_is_enough(calibration, synthetic_scene, face, yaw):
+    cube_markers = calibration.markers.object
+    one_face = replace(cube_markers, faces={face: cube_markers.faces[face]})
+    calibration = replace(calibration, markers=replace(calibration.markers, object=one_face))
+    cube = cube_at(0.66, 0.04, yaw)
+    image = synthetic_scene(calibration).render(cube)
+    estimate = SceneEstimator(calibration, contract_of("fetch_push")).process(image, 0.0)
+    assert estimate.outcomes["object"] == "seen"
+    np.testing.assert_allclose(estimate.object.position, cube[0], atol=0.002)
+    np.testing.assert_allclose(estimate.object.rotation, cube[1], atol=np.deg2rad(3.0))
+
+
+def test_goal_is_seen_under_the_object_that_reached_it(push, scene):
+    estimate = push.process(scene.render(cube_at(0.66, 0.0), tile_at(0.66, 0.0)), 0.0)
+    np.testing.assert_allclose(estimate.goal.position, estimate.object.position, atol=0.001)
+
+
+def test_floating_goal_is_the_centre_of_the_tile(reach, scene):
+    random = np.random.default_rng(0)
+    for k in range(8):
+        reach.reset()
+        position = random.uniform([0.52, -0.15, 0.43], [0.8, 0.15, 0.68])
+        rotation = pitched(random.uniform(0.0, 0.8)) @ rotation_about_z(random.uniform(-np.pi, np.pi))
+        estimate = reach.process(scene.render(tile_pose=(position, rotation)), float(k))
+        assert estimate.object is None
+        np.testing.assert_allclose(estimate.goal.position, position, atol=0.002)
+        np.testing.assert_allclose(estimate.goal.rotation, rotation, atol=np.deg2rad(3.0))
+
+
+def test_nothing_in_sight_is_missed(push, scene):
+    image = scene.render()
+    image[200:300, 200:300] = 0
+    estimate = push.process(image, 0.0)
+    assert estimate.outcomes == {"object": "missed", "goal": "missed"}
+    assert estimate.object is None
+    assert estimate.goal is None
+    assert push.marker_counts[0].missed == 1
+
+
+def test_what_is_off_the_table_is_rejected(push, scene):
+    estimate = push.process(scene.render(cube_at(0.60, 0.37)), 0.0)
+    assert estimate.outcomes["object"] == "off the table"
+    assert estimate.object is None
+    assert push.counts["object"].rejected == {"off the table": 1}
+    assert push.marker_counts[0].rejected == {"off the table": 1}
+
+
+def test_a_leaning_object_is_rejected(push, scene):
+    position, _ = cube_at(0.66, 0.0)
+    outcome = push.process(scene.render((position, pitched(0.5))), 0.0).outcomes["object"]
+    assert outcome in ("not upright", "reprojection error")
+
+
+def test_one_marker_in_two_places_is_rejected(push, scene):
+    left, right = scene.render(cube_at(0.66, 0.1)), scene.render(cube_at(0.66, -0.1))
+    both = np.concatenate([left[:, :320], right[:, 320:]], axis=1)
+    assert push.process(both, 0.0).outcomes["object"] == "one marker seen twice"
+
+
+def test_a_jump_is_believed_when_it_repeats(push, scene):
+    here, there = scene.render(cube_at(0.6, 0.0)), cube_at(0.75, 0.1)
+    outcomes = [push.process(here, 0.0).outcomes["object"]]
+    outcomes += [push.process(scene.render(there), 0.02 * k).outcomes["object"] for k in (1, 2, 3)]
+    assert outcomes == ["seen", "jumped", "jumped", "seen"]
+
+
+def test_reset_forgets_the_last_pose(push, scene):
+    push.process(scene.render(cube_at(0.6, 0.0)), 10.0)
+    push.reset()
+    assert push.process(scene.render(cube_at(0.75, 0.1)), 1.0).outcomes["object"] == "seen"
+    assert push.counts["object"].seen == 2
+
+
+def test_goal_is_filtered_and_object_is_not(push, synthetic_scene, calibration):
+    scene = synthetic_scene(calibration, noise=8.0)
+    positions = []
+    for k in range(12):
+        estimate = push.process(scene.render(cube_at(0.6 + 0.003 * k, -0.1), tile_at(0.7, 0.1)), k / 15)
+        positions.append((estimate.object.position, estimate.goal.position))
+    objects, goals = (np.array(column) for column in zip(*positions, strict=True))
+    np.testing.assert_allclose(objects[:, 0], 0.6 + 0.003 * np.arange(12), atol=0.001)
+    assert np.ptp(goals[6:], axis=0).max() < 0.0003
+
+
+def test_unusable_images_and_a_turned_head_give_no_pose(push, scene, calibration):
+    image = scene.render(cube_at(0.66, 0.0), tile_at(0.7, 0.1))
+    calibrated = calibration.hand_eye.joint_positions
+    cases = [
+        (image[:240], calibrated, "image not as calibrated"),
+        (image // 10, calibrated, "image too dark"),
+        (image, {}, "torso_lift_joint not measured"),
+        (image, calibrated | {"head_tilt_joint": 0.0}, "head_tilt_joint not as calibrated"),
+    ]
+    for k, (bad, joint_positions, problem) in enumerate(cases):
+        estimate = push.process(bad, float(k), joint_positions)
+        assert estimate.problem == problem
+        assert estimate.object is None
+        assert estimate.goal is None
+        assert estimate.outcomes == {"object": problem, "goal": problem}
+    assert push.process(image, 3.0, calibrated).problem == "image not newer than the last"
+    assert push.process(image, 4.0, calibrated).object is not None
+    assert sum(push.counts["object"].rejected.values()) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("jump_repeats", 0), ("pixel_noise", -1.0), ("goal_time_constant", np.nan)]
+)
+def test_impossible_configuration_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be positive"):
+        EstimatorConfig(**{name: value})
