@@ -37,6 +37,10 @@ class SensingConfig:
     """Occlusions that begin in a second [1/s]."""
     occlusion_duration: Range = Range(0.0, 0.0)
     """How long an occlusion lasts [s]."""
+    camera_position: tuple[float, float, float] | None = None
+    """Where the camera is, world frame [m]; given, the gripper hides the object when it stands between the two."""
+    gripper_radius: Range = Range(0.05, 0.05)
+    """Radius of the upright column that hides the object: the gripper and the wrist above it [m]."""
     grip_noise: float = 0.0
     """Standard deviation of the grip position, each axis [m]."""
     grip_bias: float = 0.0
@@ -52,7 +56,7 @@ class SensingConfig:
         for name in ("position_bias", "grip_noise", "grip_bias", "grip_velocity_noise"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
-        for name in ("camera_latency", "position_noise", "yaw_noise", "dropout", "occlusion_rate"):
+        for name in ("camera_latency", "position_noise", "yaw_noise", "dropout", "occlusion_rate", "gripper_radius"):
             if getattr(self, name).low < 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name).low}")
         if self.dropout.high > 1:
@@ -81,6 +85,7 @@ class Sensing:
         self._dropout = np.zeros(num_envs)
         self._occlusion_rate = np.zeros(num_envs)
         self._occluded_until = np.full(num_envs, -np.inf)
+        self._gripper_radius = np.zeros(num_envs)
         self._grip_bias = np.zeros((num_envs, 3))
         self._positions = np.zeros((_HISTORY, num_envs, 3))
         self._rotations = np.zeros((_HISTORY, num_envs, 3, 3))
@@ -98,6 +103,7 @@ class Sensing:
         self._dropout[row] = config.dropout.sample(rng)
         self._occlusion_rate[row] = config.occlusion_rate.sample(rng)
         self._occluded_until[row] = -np.inf
+        self._gripper_radius[row] = config.gripper_radius.sample(rng)
         self._grip_bias[row] = rng.normal(0.0, config.grip_bias, 3) if config.grip_bias else 0.0
         self._frame[row] = self._newest_frame(row)
         if state.object is not None:
@@ -112,7 +118,7 @@ class Sensing:
         """Let a control period pass, at whose end the true state is `state`."""
         self._steps += 1
         if state.object is not None:
-            self._watch(state.object)
+            self._watch(state.object, state.grip_position)
 
     def present(self, state: RobotState) -> RobotState:
         """What the policy sees where the true state is `state`."""
@@ -128,7 +134,7 @@ class Sensing:
             seen = replace(seen, finger_position=zeros, finger_velocity=zeros)
         return _select(self._nominal, state, seen)
 
-    def _watch(self, obj: ObjectState) -> None:
+    def _watch(self, obj: ObjectState, grip_position: np.ndarray) -> None:
         self._positions = np.roll(self._positions, 1, axis=0)
         self._rotations = np.roll(self._rotations, 1, axis=0)
         self._positions[0], self._rotations[0] = obj.position, obj.rotation
@@ -137,10 +143,25 @@ class Sensing:
         duration = self._config.occlusion_duration.sample(self._rng, now.size)
         self._occluded_until = np.where(begins, now + duration, self._occluded_until)
 
+        hidden = (now <= self._occluded_until) | self._behind_gripper(obj.position, grip_position)
         newest = self._newest_frame(slice(None))
-        seen = (newest > self._frame) & (now > self._occluded_until) & (self._rng.random(now.size) >= self._dropout)
+        seen = (newest > self._frame) & ~hidden & (self._rng.random(now.size) >= self._dropout)
         self._frame = np.maximum(self._frame, newest)
         self._look(seen)
+        self._tracker.carry(now, grip_position)
+
+    def _behind_gripper(self, position: np.ndarray, grip_position: np.ndarray) -> np.ndarray:
+        """Whether the column above the gripper crosses the line of sight to each object, boolean (n,)."""
+        if self._config.camera_position is None:
+            return np.zeros(len(position), bool)
+        sight = np.asarray(self._config.camera_position) - position
+        toward_grip = (grip_position - position)[:, :2]
+        along = np.clip(
+            np.einsum("ni,ni->n", toward_grip, sight[:, :2]) / np.square(sight[:, :2]).sum(axis=1), 0.0, 1.0
+        )
+        nearest = along[:, None] * sight
+        distance = np.linalg.norm(nearest[:, :2] - toward_grip, axis=1)
+        return (distance < self._gripper_radius) & (position[:, 2] + nearest[:, 2] > grip_position[:, 2])
 
     def _look(self, seen: np.ndarray) -> None:
         """Show the tracker the object as it was when the newest image was taken."""

@@ -67,8 +67,8 @@ class RelayConfig:
     """Share of a batch that is trained on the first stage."""
     guided_episodes: float = 0.5
     """Share of training episodes in which the first stage acts until the gripper is near the object."""
-    guide_distance: float = 0.06
-    """The first stage acts while the gripper is farther than this from the object [m]."""
+    guide_distance: float = 0.045
+    """The first stage acts while the gripper is farther than this from the object's centre [m]: about where they touch."""
     success_distance: float = 0.03
     """The first stage succeeds when the gripper is nearer than this to its goal [m]."""
 

@@ -14,19 +14,32 @@ from her_robot.contract import ObjectState
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """How `PoseTracker` turns poses into velocities."""
+    """How `PoseTracker` holds poses and estimates velocities."""
 
     velocity_time_constant: float = 0.05
     """Time constant of the low pass on finite-difference velocities [s]."""
     velocity_timeout: float = 0.2
     """Velocities are taken as zero when the newest pose is older than this [s]."""
+    carry_after: float = 0.1
+    """An object that has not been seen for this long is carried along by the gripper where it is in the way [s]."""
+    object_half_size: float = 0.025
+    """Half the edge of the object [m]."""
+    gripper_half_size: float = 0.014
+    """Half the width of the closed fingers [m]."""
+    finger_reach: float = 0.0185
+    """How far the fingers reach below the grip position [m]."""
 
 
 class PoseTracker:
-    """Holds the newest pose of each object and estimates its velocities by filtered finite differences."""
+    """Holds the newest pose of each object and estimates its velocities by filtered finite differences.
+
+    The gripper that pushes an object often stands between it and the camera. An object that is not seen cannot be inside
+    the gripper: `carry` moves its held pose out of the way of the fingers, as a quasi-static push does.
+    """
 
     def __init__(self, batch_size: int = 1, config: TrackerConfig | None = None) -> None:
         self._config = config or TrackerConfig()
+        self._seen_time = np.full(batch_size, -np.inf)
         self._time = np.full(batch_size, -np.inf)
         self._position = np.zeros((batch_size, 3))
         self._rotation = np.tile(np.eye(3), (batch_size, 1, 1))
@@ -36,6 +49,7 @@ class PoseTracker:
     def reset(self, rows: np.ndarray | None = None) -> None:
         """Forget all poses, or those of the given rows (integer indices or a boolean mask)."""
         rows = np.arange(self._time.size) if rows is None else rows
+        self._seen_time[rows] = -np.inf
         self._time[rows] = -np.inf
         self._velocity[rows] = 0.0
         self._angular_velocity[rows] = 0.0
@@ -44,41 +58,67 @@ class PoseTracker:
         """Take in new poses.
 
         Args:
-            seen: rows that have a new pose, boolean (n,). Poses that are not newer than the last one are ignored.
+            seen: rows that have a new pose, boolean (n,). Poses not newer than the last one seen are ignored.
             time: acquisition time (n,) [s].
             position: world frame (n, 3) [m].
             rotation: object to world (n, 3, 3).
         """
-        rows = np.flatnonzero(seen & (time > self._time))
-        elapsed = time[rows] - self._time[rows]
-        known = np.isfinite(elapsed)
-        first, again, elapsed = rows[~known], rows[known], elapsed[known, None]
+        rows = np.flatnonzero(seen & (time > self._seen_time))
+        # A pose that was carried meanwhile may be newer than the image: what is seen is believed all the same.
+        self._advance(rows, np.maximum(time, self._time)[rows], position[rows], rotation[rows])
+        self._seen_time[rows] = time[rows]
 
-        gain = 1.0 - np.exp(-elapsed / self._config.velocity_time_constant)
-        velocity = (position[again] - self._position[again]) / elapsed
-        angular_velocity = _rotation_vector(rotation[again] @ self._rotation[again].transpose(0, 2, 1)) / elapsed
-        self._velocity[again] += gain * (velocity - self._velocity[again])
-        self._angular_velocity[again] += gain * (angular_velocity - self._angular_velocity[again])
-        self._velocity[first] = 0.0
-        self._angular_velocity[first] = 0.0
+    def carry(self, now: np.ndarray | float, grip_position: np.ndarray) -> None:
+        """Move unseen objects out of the gripper, along the object's axis that they overlap least on.
 
-        self._time[rows] = time[rows]
-        self._position[rows] = position[rows]
-        self._rotation[rows] = rotation[rows]
+        Args:
+            now: present time, (n,) or one for all [s].
+            grip_position: point between the fingers, world frame (n, 3) [m].
+        """
+        config = self._config
+        now = np.broadcast_to(now, self._time.shape)
+        relative = grip_position - self._position
+        low_enough = relative[:, 2] - config.finger_reach < config.object_half_size
+        local = np.einsum("nji,nj->ni", self._rotation, relative)[:, :2]
+        overlap = config.object_half_size + config.gripper_half_size - np.abs(local)
+        unseen = np.isfinite(self._time) & (self.age(now) > config.carry_after)
+        rows = np.flatnonzero(unseen & low_enough & (overlap > 0).all(axis=1) & (now > self._time))
+        axis = overlap[rows].argmin(axis=1)
+        shift = np.zeros((rows.size, 3))
+        shift[np.arange(rows.size), axis] = -np.copysign(overlap[rows, axis], local[rows, axis])
+        moved = self._position[rows] + np.einsum("nij,nj->ni", self._rotation[rows], shift)
+        self._advance(rows, now[rows], moved, self._rotation[rows])
 
     def age(self, now: np.ndarray | float) -> np.ndarray:
-        """Time since the newest pose was acquired, (n,) [s]; infinite before the first."""
-        return now - self._time
+        """Time since the object was last seen, (n,) [s]; infinite before the first."""
+        return now - self._seen_time
 
     def state(self, now: np.ndarray | float) -> ObjectState:
         """Newest poses (held, not extrapolated) and velocities, world frame."""
-        fresh = (self.age(now) <= self._config.velocity_timeout)[:, None]
+        fresh = (now - self._time <= self._config.velocity_timeout)[:, None]
         return ObjectState(
             position=self._position.copy(),
             rotation=self._rotation.copy(),
             velocity=np.where(fresh, self._velocity, 0.0),
             angular_velocity=np.where(fresh, self._angular_velocity, 0.0),
         )
+
+    def _advance(self, rows: np.ndarray, time: np.ndarray, position: np.ndarray, rotation: np.ndarray) -> None:
+        """Set the poses of `rows`, and update their velocities where time has passed."""
+        elapsed = time - self._time[rows]
+        moved = np.isfinite(elapsed) & (elapsed > 0)
+        again, interval = rows[moved], elapsed[moved, None]
+        gain = 1.0 - np.exp(-interval / self._config.velocity_time_constant)
+        velocity = (position[moved] - self._position[again]) / interval
+        turned = rotation[moved] @ self._rotation[again].transpose(0, 2, 1)
+        self._velocity[again] += gain * (velocity - self._velocity[again])
+        self._angular_velocity[again] += gain * (_rotation_vector(turned) / interval - self._angular_velocity[again])
+        first = rows[~np.isfinite(elapsed)]
+        self._velocity[first] = 0.0
+        self._angular_velocity[first] = 0.0
+        self._time[rows] = time
+        self._position[rows] = position
+        self._rotation[rows] = rotation
 
 
 class VelocityFilter:

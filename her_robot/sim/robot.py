@@ -1,0 +1,313 @@
+"""The simulated Fetch as a robot: joint servos, encoders, a camera, and nothing else to reach it by.
+
+Commands and measurements carry the robot's joint names and its own clock, which starts at 0 and is never set back. What a
+scorer may know and a policy may not is in `ground_truth`.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import mujoco
+import numpy as np
+
+from her_robot import configuration, resources
+from her_robot.contract import contract_of
+from her_robot.errors import HerRobotError
+from her_robot.robot.calibration import load_markers
+from her_robot.robot.profile import load_profile
+from her_robot.sim.scene import CAMERA, GOAL_TILE, OBJECT, SceneConfig, compile_scene
+from her_robot.sim.tasks import fetch_task
+from her_robot.sim.trajectory import TrajectoryFollower
+
+_OPTICAL_FROM_GL = np.diag([1.0, -1.0, -1.0])
+"""MuJoCo's cameras look along -z with y up; an optical frame looks along z with y down."""
+_STILL_JOINTS = ("l_wheel_joint", "r_wheel_joint", "bellows_joint")
+"""Joints that a Fetch reports beside those of its model here."""
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    """The head camera."""
+
+    width: int = 640
+    """Image width [px]."""
+    height: int = 480
+    """Image height [px]."""
+    rate: float = 15.0
+    """Images a second [Hz]."""
+    noise: float = 2.0
+    """Standard deviation of each pixel's grey level, of 255."""
+
+
+@dataclass(frozen=True)
+class SimulatedRobotConfig:
+    """A robot that no training run has seen. Shipped ones are in `config/simulated_robots/`."""
+
+    profile: str = "fetch"
+    """Robot profile in config/robots/."""
+    calibration: str = "fetch_sim"
+    """Calibration in calibration/, whose markers are printed on object and goal."""
+    scene: SceneConfig = field(default_factory=SceneConfig)
+    """Masses, friction, servos."""
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    """The head camera."""
+    command_delay: float = 0.012
+    """From the arrival of a command to its effect [s]."""
+    encoder_noise: float = 0.0003
+    """Standard deviation of a joint position [rad]."""
+    velocity_noise: float = 0.003
+    """Standard deviation of a joint velocity [rad/s]."""
+    object_yaw: float = 0.2
+    """Objects start turned by up to this, either way [rad]."""
+
+    def __post_init__(self) -> None:
+        for name in ("command_delay", "encoder_noise", "velocity_noise", "object_yaw"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """What is true, in the world frame. For scorers only."""
+
+    object_position: np.ndarray | None
+    """(3,) [m]; None in tasks without an object."""
+    object_quaternion: np.ndarray | None
+    """w, x, y, z."""
+    goal: np.ndarray
+    """Desired goal (3,) [m]."""
+    grip_position: np.ndarray
+    """(3,) [m]."""
+
+    @property
+    def achieved_goal(self) -> np.ndarray:
+        """(3,) [m]."""
+        return self.grip_position if self.object_position is None else self.object_position
+
+
+@dataclass(frozen=True)
+class JointMeasurement:
+    """What the encoders say."""
+
+    time: float
+    """[s]."""
+    names: tuple[str, ...]
+    positions: np.ndarray
+    """[rad], fingers [m]."""
+    velocities: np.ndarray
+    """[rad/s], fingers [m/s]."""
+
+
+def load_simulated_robot(name: str) -> SimulatedRobotConfig:
+    """A shipped simulated robot by name, or one from a YAML file by its path.
+
+    Raises:
+        UnknownNameError: no such robot.
+        ConfigurationError: the file holds something else.
+    """
+    path = resources.named_file("config/simulated_robots", name, "simulated robot")
+    return configuration.load(SimulatedRobotConfig, path)
+
+
+class SimulatedRobot:
+    """One simulated robot in front of a table with an object and a goal."""
+
+    def __init__(self, config: SimulatedRobotConfig, task: str, seed: int = 0) -> None:
+        self.config = config
+        self.contract = contract_of(task)
+        self.profile = load_profile(config.profile)
+        self._task = fetch_task(task)
+        self._markers = load_markers(config.calibration)
+        self.model = compile_scene(
+            config.scene, self.contract, self.profile, self._markers, config.camera.width, config.camera.height
+        )
+        self.data = mujoco.MjData(self.model)
+        prefix = self.profile.model.prefix
+        names = (*self.profile.joint_names, *self.profile.gripper.joints)
+        joints = [self.model.joint(prefix + name) for name in names]
+        self._names = names
+        self._qpos = np.array([joint.qposadr[0] for joint in joints])
+        self._qvel = np.array([joint.dofadr[0] for joint in joints])
+        control = config.scene.joint_control
+        self._rate_gain = control.damping / control.stiffness
+        self._base_time = 0.0
+        self._renderer: mujoco.Renderer | None = None
+        shape = (config.camera.height, config.camera.width, 1)
+        self._grain = np.random.default_rng(0).normal(0.0, config.camera.noise, shape).round().astype(np.int16)
+        self.reset(seed)
+
+    @property
+    def time(self) -> float:
+        """The robot's clock [s]."""
+        return self._base_time + self.data.time
+
+    def reset(self, seed: int) -> None:
+        """Put the arm into its look pose, and object and goal anywhere that the task can ask for. The clock goes on."""
+        now = self.time
+        self._noise = np.random.default_rng([seed, 1])
+        mujoco.mj_resetData(self.model, self.data)
+        self._base_time = now
+        arm = np.array(self.profile.look[self.contract.task])
+        self.data.qpos[self._qpos[: arm.size]] = arm
+        self._arm = TrajectoryFollower(arm)
+        self._finger_target = self.profile.gripper.closed_gap / 2
+        self._pending: deque[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = deque()
+        self._place_object_and_goal(np.random.default_rng([seed, 0]))
+        self._set_servo_references()
+        mujoco.mj_forward(self.model, self.data)
+
+    def step(self, duration: float) -> None:
+        """Let time pass [s], in physics steps of the model."""
+        for _ in range(round(duration / self.model.opt.timestep)):
+            while self._pending and self._pending[0][0] <= self.time:
+                _, times, positions, velocities = self._pending.popleft()
+                self._arm.follow(self.time, times, positions, velocities)
+            self._set_servo_references()
+            mujoco.mj_step(self.model, self.data)
+
+    def command_arm(
+        self, joint_names: Sequence[str], times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
+    ) -> None:
+        """Follow a trajectory from now on.
+
+        Args:
+            joint_names: all arm joints, in any order.
+            times: when to be at each point, on the robot's clock, (k,) [s].
+            positions: (k, n) [rad].
+            velocities: (k, n) [rad/s].
+
+        Raises:
+            ValueError: joints missing or unknown, values not finite, or shapes that do not fit; nothing is followed.
+        """
+        expected = self.profile.joint_names
+        if sorted(joint_names) != sorted(expected):
+            raise ValueError(f"trajectory has joints {list(joint_names)}; expected all of {list(expected)}")
+        shape = (len(times), len(expected))
+        if not len(times) or positions.shape != shape or velocities.shape != shape:
+            raise ValueError(f"trajectory needs positions and velocities of shape {shape}, at least one point")
+        if not (np.isfinite(times).all() and np.isfinite(positions).all() and np.isfinite(velocities).all()):
+            raise ValueError("trajectory has values that are not finite")
+        if np.any(np.diff(times) <= 0):
+            raise ValueError(f"times of trajectory points must increase, found {list(times)}")
+        order = [list(joint_names).index(name) for name in expected]
+        positions = np.array([self.profile.from_robot(point) for point in positions[:, order]])
+        velocities = velocities[:, order] * self.profile.signs()
+        delay = self.config.command_delay
+        self._pending.append((self.time + delay, np.asarray(times) + delay, positions, velocities))
+
+    def command_gripper(self, gap: float) -> None:
+        """Open the fingers to a total gap [m].
+
+        Raises:
+            ValueError: not within 0 ... 0.10 m.
+        """
+        if not 0.0 <= gap <= 0.10:
+            raise ValueError(f"gripper gap must lie in 0 ... 0.10 m, found {gap}")
+        self._finger_target = gap / 2
+
+    def joint_state(self) -> JointMeasurement:
+        """Measured positions and velocities of all joints, some of which do not move."""
+        arm = len(self.profile.joints)
+        positions = self.data.qpos[self._qpos] + self._noise.normal(0.0, self.config.encoder_noise, self._qpos.size)
+        velocities = self.data.qvel[self._qvel] + self._noise.normal(0.0, self.config.velocity_noise, self._qvel.size)
+        positions[arm:], velocities[arm:] = self.data.qpos[self._qpos[arm:]], self.data.qvel[self._qvel[arm:]]
+        positions[:arm] = self.profile.to_robot(positions[:arm])
+        velocities[:arm] *= self.profile.signs()
+        prefix = self.profile.model.prefix
+        still = {name: 0.0 for name in _STILL_JOINTS}
+        still |= {
+            name.removeprefix(prefix): position
+            for name, position in self.profile.model.locked_joints.items()
+            if "slide" not in name
+        }
+        return JointMeasurement(
+            time=self.time,
+            names=(*still, *self._names),
+            positions=np.concatenate([list(still.values()), positions]),
+            velocities=np.concatenate([np.zeros(len(still)), velocities]),
+        )
+
+    def arm_reference(self) -> np.ndarray:
+        """Where the servos of the arm are told to be (n,) [rad], in the robot's convention."""
+        return self.profile.to_robot(self._arm.reference(self.time)[0])
+
+    def render(self) -> np.ndarray:
+        """An image of the head camera, (height, width, 3) RGB uint8.
+
+        Raises:
+            HerRobotError: there is no OpenGL to render with; the message names what to install.
+        """
+        if self._renderer is None:
+            self._renderer = _make_renderer(self.model, self.config.camera)
+        self._renderer.update_scene(self.data, CAMERA)
+        image = self._renderer.render()
+        if self.config.camera.noise == 0.0:
+            return image
+        # One draw of noise, rolled anew for every image: drawing a million normal numbers takes longer than rendering.
+        shift = self._noise.integers(0, self._grain.shape[:2])
+        return np.clip(image + np.roll(self._grain, tuple(shift), axis=(0, 1)), 0, 255).astype(np.uint8)
+
+    def camera_intrinsics(self) -> np.ndarray:
+        """Camera matrix K (3, 3) [px]; pixel (0, 0) is the centre of the first pixel."""
+        width, height = self.config.camera.width, self.config.camera.height
+        focal = height / 2 / np.tan(np.deg2rad(self.model.camera(CAMERA).fovy[0]) / 2)
+        return np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
+
+    def camera_pose_base(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rotation (3, 3), optical frame to base_link, and position (3,) [m] of the camera in base_link."""
+        base = self.data.body(self.profile.model.base_body)
+        rotation, camera = base.xmat.reshape(3, 3), self.data.camera(CAMERA)
+        return rotation.T @ camera.xmat.reshape(3, 3) @ _OPTICAL_FROM_GL, rotation.T @ (camera.xpos - base.xpos)
+
+    def ground_truth(self) -> GroundTruth:
+        """Poses of object, goal and gripper."""
+        has_object = self.contract.has_object
+        return GroundTruth(
+            object_position=self.data.body(OBJECT).xpos.copy() if has_object else None,
+            object_quaternion=self.data.body(OBJECT).xquat.copy() if has_object else None,
+            goal=self._goal.copy(),
+            grip_position=self.data.site(self.profile.model.tool_site).xpos.copy(),
+        )
+
+    def close(self) -> None:
+        """Free the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def _place_object_and_goal(self, rng: np.random.Generator) -> None:
+        lift = self.config.scene.table_height_offset
+        if not self.contract.has_object:
+            self._goal = self._task.sample_goal(rng)
+            self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]] = self._goal
+            return
+        position = self._task.sample_object_position(rng)
+        self._goal = self._task.sample_goal(rng) + np.array([0.0, 0.0, lift])
+        yaw = rng.uniform(-self.config.object_yaw, self.config.object_yaw)
+        self.data.joint(f"{OBJECT}:joint").qpos[:] = [
+            *position,
+            self._task.object_height + lift,
+            np.cos(yaw / 2),
+            0.0,
+            0.0,
+            np.sin(yaw / 2),
+        ]
+        table_top = (self.contract.table_height or 0.0) + lift
+        self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]] = [*self._goal[:2], table_top + 0.0005]
+
+    def _set_servo_references(self) -> None:
+        position, velocity = self._arm.reference(self.time)
+        # The servo damps the rate of the error, not of the joint: its reference leads by what that takes.
+        self.data.ctrl[: position.size] = position + self._rate_gain * velocity
+        self.data.ctrl[position.size :] = self._finger_target
+
+
+def _make_renderer(model: mujoco.MjModel, camera: CameraConfig) -> mujoco.Renderer:
+    try:
+        return mujoco.Renderer(model, camera.height, camera.width)
+    except Exception as error:  # mujoco raises whatever its OpenGL binding raises
+        raise HerRobotError(
+            f"no OpenGL for off-screen rendering ({error}); on Debian or Ubuntu install libegl1 and libgl1 "
+            "(apt-get install libegl1 libgl1) and set MUJOCO_GL=egl"
+        ) from error

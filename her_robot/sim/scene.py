@@ -1,0 +1,205 @@
+"""The scene around the simulated robot: Gymnasium-Robotics' own model, rebuilt as a robot that one could buy.
+
+The mocap weld that drags the gripper in training is removed; arm and fingers get position-controlled joints; the object and
+the goal carry fiducials. The base, the torso and the head are fixed.
+"""
+
+from dataclasses import dataclass, field
+
+import mujoco
+import numpy as np
+
+from her_robot.contract import Contract
+from her_robot.robot.calibration import FACES, Markers, face_rotation
+from her_robot.robot.fiducials import face_image, goal_tile_image
+from her_robot.robot.profile import RobotProfile, load_spec, lock_joint
+
+OBJECT, GOAL_TILE, CAMERA = "object0", "goal_tile", "head_camera_rgb"
+
+_MODEL_FILES = {
+    "fetch_push": "gymnasium_robotics:fetch/push.xml",
+    "fetch_reach": "gymnasium_robotics:fetch/reach.xml",
+}
+_COLLIDING_BODIES = ("gripper_link", "r_gripper_finger_link", "l_gripper_finger_link", "wrist_roll_link")
+"""Of the robot, only these can touch anything in the workspace."""
+_PLATE_THICKNESS = 0.0004
+_PIXELS_PER_METER = 8000
+_ANTIALIASING_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class JointControlConfig:
+    """Each arm joint is a position servo: torque = stiffness * (reference - position) + damping * (its rate)."""
+
+    stiffness: float = 3000.0
+    """Proportional gain [Nm/rad]."""
+    damping: float = 150.0
+    """Derivative gain [Nms/rad]."""
+    armature: float = 1.0
+    """Rotor inertia seen at the joint [kg m^2]."""
+    friction_loss: float = 0.5
+    """Dry friction of each joint [Nm]."""
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """What differs from the model that policies are trained in."""
+
+    object_mass: float = 0.5
+    """Mass of the cube [kg]; 2 in Gymnasium-Robotics."""
+    friction: float = 0.8
+    """Sliding friction coefficient of cube, table and fingers; 1 in Gymnasium-Robotics."""
+    table_height_offset: float = 0.0
+    """How far the table top stands above the nominal height [m]."""
+    finger_mass: float = 0.1
+    """Mass of each finger [kg]; 4 in Gymnasium-Robotics, whose gripper is dragged by a weld."""
+    joint_control: JointControlConfig = field(default_factory=JointControlConfig)
+    """The arm's servos."""
+
+    def __post_init__(self) -> None:
+        for name in ("object_mass", "friction", "finger_mass"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, found {getattr(self, name)}")
+
+
+def compile_scene(
+    config: SceneConfig, contract: Contract, profile: RobotProfile, markers: Markers, width: int, height: int
+) -> mujoco.MjModel:
+    """The model of robot, table, object and goal.
+
+    Args:
+        config: masses, friction, servos.
+        contract: of the task.
+        profile: of the robot; its locked joints are fixed here too.
+        markers: what is printed on object and goal.
+        width: of camera images [px].
+        height: of camera images [px].
+    """
+    spec = load_spec(_MODEL_FILES[contract.task])
+    _remove_mocap_weld(spec)
+    for name, position in profile.model.locked_joints.items():
+        lock_joint(spec, spec.joint(name), position)
+    _make_servos(spec, profile, config)
+    _keep_needed_collisions(spec, profile)
+    spec.body("table0").pos += np.array([0.0, 0.0, config.table_height_offset])
+    if contract.has_object:
+        _dress_object(spec, config, markers)
+    _add_goal_tile(spec, markers)
+    _set_up_rendering(spec, width, height)
+    return spec.compile()
+
+
+def _remove_mocap_weld(spec: mujoco.MjSpec) -> None:
+    for equality in list(spec.equalities):
+        spec.delete(equality)
+    spec.delete(spec.body("robot0:mocap"))
+    # The site that shows the goal in Gymnasium-Robotics; here a tile does.
+    spec.delete(spec.site("target0"))
+
+
+def _make_servos(spec: mujoco.MjSpec, profile: RobotProfile, config: SceneConfig) -> None:
+    control, prefix = config.joint_control, profile.model.prefix
+    for actuator in list(spec.actuators):
+        spec.delete(actuator)
+    for joint_config in profile.joints:
+        joint = spec.joint(prefix + joint_config.name)
+        _set_passive_forces(joint, control.armature, control.friction_loss)
+        _add_servo(spec, joint.name, control.stiffness, control.damping)
+    for name in profile.gripper.joints:
+        joint = spec.joint(prefix + name)
+        _set_passive_forces(joint, armature=1.0, friction_loss=0.0)
+        _add_servo(spec, joint.name, 2000.0, 100.0)
+        finger = joint.parent
+        finger.mass, finger.inertia = config.finger_mass, np.full(3, 1e-4)
+    for body in _below(spec.body(profile.model.base_body)):
+        body.gravcomp = 1.0
+
+
+def _set_passive_forces(joint: mujoco.MjsJoint, armature: float, friction_loss: float) -> None:
+    joint.armature, joint.frictionloss = armature, friction_loss
+    joint.damping = np.zeros_like(joint.damping)
+    joint.stiffness = np.zeros_like(joint.stiffness)
+
+
+def _add_servo(spec: mujoco.MjSpec, joint: str, stiffness: float, damping: float) -> None:
+    actuator = spec.add_actuator(name=joint, target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+    actuator.gaintype, actuator.biastype = mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_AFFINE
+    actuator.gainprm[0] = stiffness
+    actuator.biasprm[1:3] = -stiffness, -damping
+
+
+def _keep_needed_collisions(spec: mujoco.MjSpec, profile: RobotProfile) -> None:
+    kept = {profile.model.prefix + name for name in _COLLIDING_BODIES}
+    for body in _below(spec.body(profile.model.base_body)):
+        if body.name not in kept:
+            for geom in body.geoms:
+                geom.contype, geom.conaffinity = 0, 0
+
+
+def _dress_object(spec: mujoco.MjSpec, config: SceneConfig, markers: Markers) -> None:
+    body, geom = spec.body(OBJECT), spec.geom(OBJECT)
+    geom.mass = config.object_mass
+    geom.material, geom.rgba = "", np.array([0.95, 0.95, 0.95, 1.0])
+    for site in body.sites:
+        site.rgba[3] = 0.0
+    colliding = [geom, *spec.body("table0").geoms]
+    colliding += [spec.geom(f"robot0:{side}_gripper_finger_link") for side in ("r", "l")]
+    for touching in colliding:
+        touching.friction[0] = config.friction
+    half = markers.object.size / 2
+    for face in markers.object.faces:
+        image = face_image(markers, face, round(markers.object.size * _PIXELS_PER_METER))
+        rotation = face_rotation(face)
+        center = np.array(FACES[face][0]) * (half + _PLATE_THICKNESS / 2)
+        _add_print(spec, body, face, image, markers.object.size, center, rotation)
+
+
+def _add_goal_tile(spec: mujoco.MjSpec, markers: Markers) -> None:
+    tile = spec.worldbody.add_body(name=GOAL_TILE, mocap=True)
+    image = goal_tile_image(markers, round(markers.goal.tile_size * _PIXELS_PER_METER / 2))
+    _add_print(spec, tile, "goal", image, markers.goal.tile_size, np.zeros(3), np.eye(3))
+
+
+def _add_print(
+    spec: mujoco.MjSpec,
+    body: mujoco.MjsBody,
+    name: str,
+    image: np.ndarray,
+    size: float,
+    center: np.ndarray,
+    rotation: np.ndarray,
+) -> None:
+    """A thin plate with a grey image on it, upright along the plate's y; it can be seen and not touched."""
+    pixels = np.repeat(image[:, :, None], 3, axis=2)
+    texture = spec.add_texture(name=f"print_{name}", type=mujoco.mjtTexture.mjTEXTURE_2D)
+    texture.height, texture.width, texture.nchannel = *image.shape, 3
+    texture.data = np.ascontiguousarray(pixels).tobytes()
+    material = spec.add_material(name=f"print_{name}", emission=0.4, specular=0.0, shininess=0.0, reflectance=0.0)
+    textures = list(material.textures)
+    textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = texture.name
+    material.textures = textures
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, rotation.ravel())
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[size / 2, size / 2, _PLATE_THICKNESS / 2],
+        pos=center,
+        quat=quaternion,
+        material=material.name,
+        contype=0,
+        conaffinity=0,
+        mass=0.0,
+    )
+
+
+def _set_up_rendering(spec: mujoco.MjSpec, width: int, height: int) -> None:
+    visual = spec.visual
+    visual.global_.offwidth, visual.global_.offheight = width, height
+    visual.quality.offsamples = _ANTIALIASING_SAMPLES
+    visual.map.znear = 0.01
+    # A white table would swallow the white borders of the prints.
+    spec.material("table_mat").rgba = np.array([0.62, 0.55, 0.47, 1.0])
+
+
+def _below(body: mujoco.MjsBody) -> list[mujoco.MjsBody]:
+    return [body, *(found for child in body.bodies for found in _below(child))]
