@@ -60,17 +60,28 @@ class Guide:
 
     def __init__(self, contract: Contract, relay: RelayConfig, num_envs: int) -> None:
         self._relay = relay
-        self._relative = term_slice(contract, "object_rel_pos") if relay.enabled else slice(0)
         self._guided = np.zeros(num_envs, bool)
+        if relay.enabled:
+            self._object = term_slice(contract, "object_pos")
+            self._relative = term_slice(contract, "object_rel_pos")
 
     def begin_episodes(self, rng: np.random.Generator) -> None:
         """Draw which episodes are guided."""
         share = self._relay.guided_episodes if self._relay.enabled else 0.0
         self._guided = rng.random(self._guided.size) < share
 
-    def stage(self, observation: np.ndarray) -> np.ndarray:
-        """Index of the stage that acts in each row, for observations (num_envs, n)."""
+    def stage_and_goal(self, observation: np.ndarray, desired_goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Index of the stage that acts in each row, and its goal.
+
+        Args:
+            observation: (num_envs, n).
+            desired_goal: the task's, (num_envs, g).
+
+        Returns:
+            Stages (num_envs,) and goals (num_envs, g).
+        """
         if not self._relay.enabled:
-            return np.zeros(len(observation), int)
+            return np.zeros(len(observation), int), desired_goal
         distance = np.linalg.norm(observation[:, self._relative], axis=-1)
-        return np.where(self._guided & (distance > self._relay.guide_distance), 0, 1)
+        reaching = self._guided & (distance > self._relay.guide_distance)
+        return np.where(reaching, 0, 1), np.where(reaching[:, None], observation[:, self._object], desired_goal)

@@ -181,7 +181,8 @@ class Trainer:
 
     def _noisy_action(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
         rng, exploration = self._rng, self.config.exploration
-        action = self.learner.act(observation, desired_goal, self._guide.stage(observation))
+        stage, goal = self._guide.stage_and_goal(observation, desired_goal)
+        action = self.learner.act(observation, goal, stage)
         action = np.clip(action + exploration.noise * rng.standard_normal(action.shape), -1.0, 1.0)
         explores = rng.random(len(action)) < exploration.random_action
         return np.where(explores[:, None], rng.uniform(-1.0, 1.0, action.shape), action)

@@ -14,6 +14,9 @@ from her_robot.robot.calibration import CameraIntrinsics, Markers
 
 _UPSCALING = 2
 """Images are enlarged before the search: a cell of a marker is 2 to 4 pixels wide, and its bits are read at points."""
+_WHITE = 240
+"""Images are brightened until 1 % of their pixels are at least this bright, of 255: thresholds are in grey levels."""
+_LARGEST_GAIN = 8.0
 _EDGE_REACH = 0.5
 """Edges are looked for this far to either side, in cells of the marker; the white around a marker is wider."""
 _LARGEST_CELL = 8.0
@@ -56,17 +59,21 @@ class MarkerDetector:
         self._camera = camera
         marker_dictionary = _dictionary(dictionary)
         self._cells = marker_dictionary.markerSize + 2
+        # Windows as narrow as a marker's white border: wider ones lose a face in the shade before a bright table.
         parameters = cv2.aruco.DetectorParameters()
-        parameters.adaptiveThreshWinSizeMin = 13
-        parameters.adaptiveThreshWinSizeMax = 33
-        parameters.adaptiveThreshWinSizeStep = 20
+        parameters.adaptiveThreshWinSizeMin = 7
+        parameters.adaptiveThreshWinSizeMax = 9
+        parameters.adaptiveThreshWinSizeStep = 2
+        parameters.adaptiveThreshConstant = 12
         parameters.perspectiveRemovePixelPerCell = 8
         parameters.perspectiveRemoveIgnoredMarginPerCell = 0.25
         self._detector = cv2.aruco.ArucoDetector(marker_dictionary, parameters)
 
     def detect(self, image: np.ndarray) -> list[DetectedMarker]:
         """Markers in a grey image (height, width) uint8, ordered by id; one id may be found more than once."""
-        enlarged = cv2.resize(image, None, fx=_UPSCALING, fy=_UPSCALING, interpolation=cv2.INTER_LINEAR)
+        gain = _WHITE / max(float(np.percentile(image[::8, ::8], 99)), 1.0)
+        bright = cv2.convertScaleAbs(image, alpha=min(max(gain, 1.0), _LARGEST_GAIN))
+        enlarged = cv2.resize(bright, None, fx=_UPSCALING, fy=_UPSCALING, interpolation=cv2.INTER_LINEAR)
         quads, ids, _ = self._detector.detectMarkers(enlarged)
         if ids is None:
             return []

@@ -169,15 +169,39 @@ class SceneEstimator:
         problem = self._stream.problem(image, time)
         if not problem and joint_positions is not None:
             problem = head_problem(self._calibration.hand_eye, joint_positions)
-        outcomes = dict.fromkeys(self._bodies, problem)
+        if problem:
+            return self.refuse(time, problem)
+        markers = self._detector.detect(_grey(image))
+        outcomes: dict[str, str] = {}
         poses: dict[str, PoseEstimate | None] = {}
-        markers = [] if problem else self._detector.detect(_grey(image))
-        if not problem:
-            for name in self._bodies:
-                outcomes[name], poses[name] = self._locate(name, markers, time)
-        self._count(outcomes, problem, {marker.id for marker in markers})
+        for name in self._bodies:
+            outcomes[name], poses[name] = self._locate(name, markers, time)
+        self._count(outcomes, {marker.id for marker in markers})
         elapsed = clock.perf_counter() - started
-        return SceneEstimate(time, problem, outcomes, poses.get("object"), poses.get("goal"), elapsed)
+        return SceneEstimate(time, "", outcomes, poses.get("object"), poses["goal"], elapsed)
+
+    def refuse(self, time: float, problem: str) -> SceneEstimate:
+        """Count an image that cannot be used, as one that could not even be decoded; no pose comes of it."""
+        for counts in (*self.counts.values(), *self.marker_counts.values()):
+            counts.add(problem)
+        return SceneEstimate(time, problem, dict.fromkeys(self._bodies, problem), None, None, 0.0)
+
+    def tally(self) -> dict[str, int]:
+        """All counts since the start, flat: `seen`, `object.seen`, `object.rejected.jumped`, `marker_0.missed`, ...
+
+        The plain `seen`, `missed` and `rejected` are those of object and goal together.
+        """
+        flat = dict.fromkeys(("seen", "missed", "rejected"), 0)
+        for counts in self.counts.values():
+            flat["seen"] += counts.seen
+            flat["missed"] += counts.missed
+            flat["rejected"] += counts.rejected.total()
+        named = self.counts | {f"marker_{marker_id}": counts for marker_id, counts in self.marker_counts.items()}
+        for name, counts in named.items():
+            flat |= {f"{name}.seen": counts.seen, f"{name}.missed": counts.missed}
+            flat[f"{name}.rejected"] = counts.rejected.total()
+            flat |= {f"{name}.rejected.{reason}": number for reason, number in counts.rejected.items()}
+        return flat
 
     def _locate(self, name: str, markers: list[DetectedMarker], time: float) -> tuple[str, PoseEstimate | None]:
         """Outcome for one body, and its pose if that is `seen`."""
@@ -233,11 +257,11 @@ class SceneEstimator:
         noise = max(config.pixel_noise, best.error)
         return "", PoseEstimate(*pose_in_base(points, best, noise, calibration))
 
-    def _count(self, outcomes: Mapping[str, str], problem: str, detected: set[int]) -> None:
+    def _count(self, outcomes: Mapping[str, str], detected: set[int]) -> None:
         for name, outcome in outcomes.items():
             self.counts[name].add(outcome)
             for marker_id in self._bodies[name]:
-                self.marker_counts[marker_id].add(outcome if problem or marker_id in detected else "missed")
+                self.marker_counts[marker_id].add(outcome if marker_id in detected else "missed")
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
