@@ -1,0 +1,162 @@
+"""The last thing between a policy and the motors: whatever is asked for, what is sent keeps the limits.
+
+Commands are joint positions and velocities for the end of the coming control period, and a braking point after it: an arm
+that hears nothing more comes to rest. Where a limit is in the way of a motion, the whole motion is scaled, so that the
+tool keeps its direction.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class JointLimits:
+    """Limits of n joints."""
+
+    position_low: np.ndarray
+    """(n,) [rad]; -inf for a continuous joint."""
+    position_high: np.ndarray
+    """(n,) [rad]; inf for a continuous joint."""
+    velocity: np.ndarray
+    """(n,) [rad/s]."""
+    acceleration: np.ndarray
+    """(n,) [rad/s^2]."""
+
+
+@dataclass(frozen=True)
+class JointCommand:
+    """A trajectory of two points: where to be after one control period, and where to come to rest."""
+
+    times: np.ndarray
+    """From now, (2,) [s]."""
+    positions: np.ndarray
+    """(2, n) [rad]."""
+    velocities: np.ndarray
+    """(2, n) [rad/s]; zero at the second point."""
+    clamped: bool
+    """Whether what was asked for exceeded a limit."""
+
+
+class SafetyFilter:
+    """Keeps a reference for the joints that never leaves their limits."""
+
+    def __init__(self, limits: JointLimits, period: float) -> None:
+        """
+        Args:
+            limits: of the joints.
+            period: control period [s].
+        """
+        self._limits = limits
+        self._period = period
+        self._positions: np.ndarray | None = None
+        self._velocities = np.zeros_like(limits.velocity)
+        self._stopped = ""
+        self.clamped = 0
+        """Commands that exceeded a limit."""
+        self.stops = 0
+        """Times that a stop was latched."""
+
+    @property
+    def positions(self) -> np.ndarray:
+        """The reference (n,) [rad]."""
+        if self._positions is None:
+            raise RuntimeError("the safety filter has no reference yet; call start() with measured positions")
+        return self._positions.copy()
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a reference."""
+        return self._positions is not None
+
+    @property
+    def moving(self) -> bool:
+        """Whether the reference has not come to rest."""
+        return bool(np.any(np.abs(self._velocities) > 1e-9))
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the arm is stopped; empty if it is not."""
+        return self._stopped
+
+    def start(self, measured: np.ndarray) -> None:
+        """Take measured positions (n,) [rad] as the reference, at rest."""
+        self._positions = np.array(measured, dtype=np.float64)
+        self._velocities = np.zeros_like(self._positions)
+
+    def stop(self, reason: str) -> None:
+        """Latch a stop: nothing but braking is sent until `rearm`."""
+        if not self._stopped:
+            self.stops += 1
+        self._stopped = reason or "stopped"
+
+    def rearm(self, measured: np.ndarray) -> None:
+        """Release a latched stop; the reference starts anew where the arm is (n,) [rad]."""
+        self._stopped = ""
+        self.start(measured)
+
+    def move(self, velocities: np.ndarray) -> JointCommand:
+        """Move with these velocities (n,) [rad/s] for one period, as far as the limits allow. Not finite: brake."""
+        if self._stopped or not np.isfinite(velocities).all():
+            return self.brake()
+        limits, period = self._limits, self._period
+        allowed = _scaled(velocities, limits.velocity)
+        change = _scaled(allowed - self._velocities, limits.acceleration * period)
+        reachable = self._before_position_limits(self._velocities + change)
+        clamped = not np.allclose(reachable, velocities, rtol=0.0, atol=1e-6)
+        self.clamped += clamped
+        return self._advance(reachable, clamped)
+
+    def approach(self, target: np.ndarray, speed: float) -> JointCommand:
+        """Move straight towards joint positions (n,) [rad] and come to rest there.
+
+        Args:
+            target: where to go.
+            speed: part of the velocity limits to use.
+        """
+        error = target - self.positions
+        acceleration, period = self._limits.acceleration, self._period
+        # The largest speed from which braking, a period from now, still ends at the target.
+        braking = np.sqrt(np.square(acceleration * period) + 2 * acceleration * np.abs(error)) - acceleration * period
+        fastest = np.minimum(np.minimum(speed * self._limits.velocity, braking), np.abs(error) / period)
+        moving = np.abs(error) > 1e-9
+        scale = np.min(fastest[moving] / np.abs(error[moving])) if moving.any() else 0.0
+        return self.move(error * scale)
+
+    def brake(self) -> JointCommand:
+        """Slow down as fast as the limits allow, and stay."""
+        step = self._limits.acceleration * self._period
+        return self._advance(self._velocities - np.clip(self._velocities, -step, step), clamped=False)
+
+    def _before_position_limits(self, velocities: np.ndarray) -> np.ndarray:
+        """Velocities from which every joint can still brake before its position limits."""
+        limits, period = self._limits, self._period
+
+        def fastest(room: np.ndarray) -> np.ndarray:
+            step = limits.acceleration * period
+            return np.sqrt(np.square(step) + 2 * limits.acceleration * np.maximum(room, 0.0)) - step
+
+        return np.clip(
+            velocities,
+            -fastest(self.positions - limits.position_low),
+            fastest(limits.position_high - self.positions),
+        )
+
+    def _advance(self, velocities: np.ndarray, clamped: bool) -> JointCommand:
+        limits = self._limits
+        reached = np.clip(self.positions + velocities * self._period, limits.position_low, limits.position_high)
+        braking_time = float(np.max(np.abs(velocities) / limits.acceleration))
+        rest = np.clip(reached + velocities * braking_time / 2, limits.position_low, limits.position_high)
+        self._positions, self._velocities = reached, velocities
+        return JointCommand(
+            times=np.array([self._period, self._period + max(braking_time, self._period)]),
+            positions=np.stack([reached, rest]),
+            velocities=np.stack([velocities, np.zeros_like(velocities)]),
+            clamped=clamped,
+        )
+
+
+def _scaled(values: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Values (n,) scaled by one factor, so that none exceeds its limit (n,)."""
+    excess = np.max(np.abs(values) / limits)
+    return values / excess if excess > 1.0 else values
