@@ -5,13 +5,14 @@ This settles the ambiguity of a marker's pose, and leaves position errors of a f
 floats has all six. Positions are in base_link [m]; pixels are without lens distortion.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from her_robot.robot.calibration import Calibration, Markers, face_rotation
-from her_robot.robot.fiducials import DetectedMarker, MarkerPose, planar_poses, square_corners
+from her_robot.robot.fiducials import DetectedMarker, planar_poses, square_corners
 
 Body = Mapping[int, np.ndarray]
 """Marker corners (4, 3) in the body's frame [m], by marker id."""
@@ -29,6 +30,35 @@ class UprightFit:
     """Root mean square distance of the corners from where this pose puts them [px]."""
 
 
+@dataclass(frozen=True)
+class TileFit:
+    """A tile that floats, fitted to its pixels."""
+
+    position: np.ndarray
+    """Centre of the tile in base_link, (3,) [m]."""
+    rotation: np.ndarray
+    """Tile to base_link, (3, 3)."""
+    unit_covariance: np.ndarray
+    """Covariance of x, y, z and rotations about the base's axes if each pixel coordinate had a standard deviation of
+    1 px, (6, 6)."""
+    error: float
+    """Root mean square distance of the corners from where this pose puts them [px]."""
+    ambiguity: float
+    """This error over that of the second pose that explains the corners; 0 if there is none."""
+    ambiguous_distance: float
+    """How far apart the two poses have the tile's centre [m]."""
+
+
+class Fit(Protocol):
+    """Anything with a reprojection error."""
+
+    @property
+    def error(self) -> float: ...
+
+
+AnyFit = TypeVar("AnyFit", bound=Fit)
+
+
 def cube(markers: Markers) -> Body:
     """The object; its frame has its origin at the cube's centre."""
     corners = square_corners(markers.object.marker_size) + np.array([0.0, 0.0, markers.object.size / 2])
@@ -44,6 +74,25 @@ def tile(markers: Markers) -> Body:
 def corners_of(body: Body, markers: Sequence[DetectedMarker]) -> tuple[np.ndarray, np.ndarray]:
     """All corners of some of a body's markers: in the body's frame (n, 3) [m], and in the image (n, 2) [px]."""
     return np.concatenate([body[marker.id] for marker in markers]), np.concatenate([m.corners for m in markers])
+
+
+def fit_consistent(
+    markers: Sequence[DetectedMarker], fit_to: Callable[[Sequence[DetectedMarker]], AnyFit], clean_error: float
+) -> AnyFit:
+    """The fit to all markers or, if its error is above `clean_error` [px], to all but one, or to one alone.
+
+    A marker whose edge is covered a little is still found, with wrong corners. If no choice of markers is clean, this
+    is the fit to all of them.
+    """
+    to_all = fit_to(markers)
+    if to_all.error <= clean_error or len(markers) == 1:
+        return to_all
+    all_but_one = [[*markers[:i], *markers[i + 1 :]] for i in range(len(markers))] if len(markers) > 2 else []
+    for choices in (all_but_one, [[marker] for marker in markers]):
+        best = min((fit_to(used) for used in choices), key=lambda fit: fit.error, default=to_all)
+        if best.error <= clean_error:
+            return best
+    return to_all
 
 
 def guess_upright(
@@ -95,23 +144,29 @@ def fit_upright(
     return UprightFit(estimate, np.linalg.pinv(jacobian.T @ jacobian), float(np.sqrt(2 * np.mean(residual**2))))
 
 
-def pose_in_base(
-    points: np.ndarray, pose: MarkerPose, pixel_noise: float, calibration: Calibration
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A pose in the camera frame as position (3,) [m], rotation (3, 3) and covariance (6, 6) in base_link.
+def fit_tile(points: np.ndarray, pixels: np.ndarray, calibration: Calibration) -> TileFit:
+    """The better of the two poses that explain what is seen of a planar body, and how much better it is.
 
-    The covariance, of x, y, z and rotations about the base's axes, is what `pixel_noise` [px] in each coordinate of
-    the seen `points` (n, 3) leads to.
+    Args:
+        points: marker corners in the body's frame, (n, 3) [m], z = 0.
+        pixels: where they are seen, (n, 2) [px].
+        calibration: where the camera is and how it projects.
     """
     hand_eye, matrix = calibration.hand_eye, calibration.camera.matrix
-    turned = points @ pose.rotation.T
-    seen = turned + pose.position
-    by_position = np.tile(np.eye(3), (len(points), 1, 1))
-    by_turn = -_cross_matrices(turned)
-    jacobian = (_projection_jacobian(seen, matrix) @ np.concatenate([by_position, by_turn], axis=-1)).reshape(-1, 6)
+    best, *others = planar_poses(points, pixels, matrix)
+    second = others[0] if others else None
+    turned = points @ best.rotation.T
+    by_pose = np.concatenate([np.tile(np.eye(3), (len(points), 1, 1)), -_cross_matrices(turned)], axis=-1)
+    jacobian = (_projection_jacobian(turned + best.position, matrix) @ by_pose).reshape(-1, 6)
     to_base = np.kron(np.eye(2), hand_eye.rotation)
-    covariance = to_base @ np.linalg.pinv(jacobian.T @ jacobian) @ to_base.T * pixel_noise**2
-    return hand_eye.position + hand_eye.rotation @ pose.position, hand_eye.rotation @ pose.rotation, covariance
+    return TileFit(
+        position=hand_eye.position + hand_eye.rotation @ best.position,
+        rotation=hand_eye.rotation @ best.rotation,
+        unit_covariance=to_base @ np.linalg.pinv(jacobian.T @ jacobian) @ to_base.T,
+        error=best.error,
+        ambiguity=best.error / max(second.error, 1e-9) if second else 0.0,
+        ambiguous_distance=float(np.linalg.norm(best.position - second.position)) if second else 0.0,
+    )
 
 
 def intersect_level(pixel: np.ndarray, height: float, calibration: Calibration) -> np.ndarray:

@@ -10,7 +10,7 @@ Positions are in base_link [m]; times are those of image acquisition [s].
 
 import time as clock
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import cv2
@@ -18,16 +18,18 @@ import numpy as np
 
 from her_robot.contract import Contract
 from her_robot.robot.calibration import Calibration, Table
-from her_robot.robot.fiducials import DetectedMarker, MarkerDetector, planar_poses
+from her_robot.robot.fiducials import DetectedMarker, MarkerDetector
 from her_robot.robot.gating import JumpGate, StaticFilter, StreamCheck, head_problem
 from her_robot.robot.marker_bodies import (
+    TileFit,
     UprightFit,
     corners_of,
     cube,
+    fit_consistent,
+    fit_tile,
     fit_upright,
     guess_upright,
     image_area,
-    pose_in_base,
     rotation_about_z,
     tile,
 )
@@ -44,11 +46,16 @@ class EstimatorConfig:
     """Standard deviation of a marker corner's coordinates, the least that covariances assume [px]."""
     height_noise: float = 0.002
     """Standard deviation of the height of what stands on the table [m]."""
-    max_reprojection_error: float = 1.5
+    max_reprojection_error: float = 1.0
     """A pose that leaves a larger root mean square error of the corners is rejected [px]."""
+    upright_clean_error: float = 0.5
+    """Markers of a body on the table that leave a larger error together are tried in smaller company, as one may be
+    partly covered [px]."""
+    floating_clean_error: float = 0.2
+    """The same for a floating tile, whose pose suffers more [px]."""
     max_tilt: float = 0.6
     """A marker whose pose has the object or the tile on the table leaning farther than this is not believed [rad]."""
-    max_ambiguity: float = 0.6
+    max_ambiguity: float = 0.2
     """Error of the best pose over that of the second, above which the pose of a floating tile is ambiguous."""
     ambiguity_distance: float = 0.01
     """Two poses that agree on the goal within this are not ambiguous [m]."""
@@ -123,6 +130,11 @@ class SceneEstimate:
     """None unless the outcome is `seen`."""
     processing_s: float
     """Time that the image took [s]."""
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        return self.problem or ", ".join(f"{name} {outcome}" for name, outcome in self.outcomes.items())
 
 
 class SceneEstimator:
@@ -230,32 +242,36 @@ class SceneEstimator:
         object_height = calibration.table.table_height + calibration.markers.object.size / 2
         height = object_height if name == "object" else calibration.table.table_height
         guesses = {}
-        for marker in sorted(markers, key=lambda marker: -image_area(marker.corners)):
+        for marker in markers:
             guess = guess_upright(body[marker.id], marker.corners, height, config.max_tilt, calibration)
             if guess is not None:
-                guesses[marker.id] = (marker, guess)
-        if not guesses:
+                guesses[marker.id] = guess
+        upright = sorted((m for m in markers if m.id in guesses), key=lambda m: -image_area(m.corners))
+        if not upright:
             return "not upright", None
-        upright = [marker for marker, _ in guesses.values()]
-        for used in [upright, *([marker] for marker in upright)]:
-            fit = fit_upright(*corners_of(body, used), height, guesses[used[0].id][1], calibration)
-            if fit.error <= config.max_reprojection_error:
-                return "", _upright_pose(fit, object_height, config)
-        return "reprojection error", None
+
+        def fit_to(used: Sequence[DetectedMarker]) -> UprightFit:
+            return fit_upright(*corners_of(body, used), height, guesses[used[0].id], calibration)
+
+        fit = fit_consistent(upright, fit_to, config.upright_clean_error)
+        if fit.error > config.max_reprojection_error:
+            return "reprojection error", None
+        return "", _upright_pose(fit, object_height, config)
 
     def _floating_tile(self, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
         """Pose of the goal tile, wherever it is."""
-        calibration, config = self._calibration, self._config
-        points, pixels = corners_of(self._bodies["goal"], markers)
-        best, *others = planar_poses(points, pixels, calibration.camera.matrix)
-        if best.error > config.max_reprojection_error:
+        calibration, config, body = self._calibration, self._config, self._bodies["goal"]
+
+        def fit_to(used: Sequence[DetectedMarker]) -> TileFit:
+            return fit_tile(*corners_of(body, used), calibration)
+
+        fit = fit_consistent(markers, fit_to, config.floating_clean_error)
+        if fit.error > config.max_reprojection_error:
             return "reprojection error", None
-        for other in others:
-            distance = np.linalg.norm(best.position - other.position)
-            if best.error > config.max_ambiguity * other.error and distance > config.ambiguity_distance:
-                return "ambiguous", None
-        noise = max(config.pixel_noise, best.error)
-        return "", PoseEstimate(*pose_in_base(points, best, noise, calibration))
+        if fit.ambiguity > config.max_ambiguity and fit.ambiguous_distance > config.ambiguity_distance:
+            return "ambiguous", None
+        covariance = fit.unit_covariance * max(config.pixel_noise, fit.error) ** 2
+        return "", PoseEstimate(fit.position, fit.rotation, covariance)
 
     def _count(self, outcomes: Mapping[str, str], detected: set[int]) -> None:
         for name, outcome in outcomes.items():
@@ -265,6 +281,7 @@ class SceneEstimator:
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
+    image = np.ascontiguousarray(image)
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 

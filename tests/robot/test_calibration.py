@@ -7,6 +7,8 @@ from her_robot import configuration
 from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.resources import share_directory
 from her_robot.robot.calibration import FACES, HandEye, face_rotation, load_calibration, load_markers
+from her_robot.robot.gating import head_problem
+from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
 
 
 @pytest.fixture
@@ -131,6 +133,20 @@ def test_impossible_values_are_refused_with_file_and_reason(folder, file, change
     spoil(folder / file, **changes)
     with pytest.raises(ConfigurationError, match=f"{file}: .*{message}"):
         load_calibration(folder)
+
+
+def test_shipped_calibration_is_that_of_the_simulated_robot():
+    robot = SimulatedRobot(load_simulated_robot("fetch"), "fetch_push", seed=0)
+    calibration = load_calibration("fetch_sim")
+    rotation, position = robot.camera_pose_base()
+    np.testing.assert_allclose(calibration.camera.matrix, robot.camera_intrinsics(), atol=1e-6)
+    np.testing.assert_allclose(calibration.hand_eye.rotation, rotation, atol=1e-6)
+    np.testing.assert_allclose(calibration.hand_eye.position, position, atol=1e-6)
+    assert calibration.table.table_height == pytest.approx(
+        robot.contract.table_height - robot.contract.base_position[2]
+    )
+    measured = robot.joint_state()
+    assert head_problem(calibration.hand_eye, dict(zip(measured.names, measured.positions, strict=True))) == ""
 
 
 def test_markers_load_alone(folder):

@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 
 from her_robot.robot.calibration import load_calibration
-from her_robot.robot.fiducials import planar_poses
+from her_robot.robot.fiducials import DetectedMarker
 from her_robot.robot.marker_bodies import (
     cube,
+    fit_consistent,
+    fit_tile,
     fit_upright,
     guess_upright,
     image_area,
     intersect_level,
-    pose_in_base,
     rotation_about_z,
     tile,
 )
@@ -69,15 +70,39 @@ def test_covariances_are_those_that_pixel_noise_gives(calibration, project):
     for _ in range(400):
         pixels = exact + random.normal(0.0, noise, exact.shape)
         upright.append(fit_upright(points, pixels, 0.5, np.array([0.62, -0.08, 0.0]), calibration).x_y_yaw)
-        pose = planar_poses(points, pixels, calibration.camera.matrix)[0]
-        position, rotation, covariance = pose_in_base(points, pose, noise, calibration)
-        turn = np.array([rotation[2, 1], rotation[0, 2], rotation[1, 0]])
-        floating.append(np.concatenate([position, turn]))
+        fit = fit_tile(points, pixels, calibration)
+        turn = np.array([fit.rotation[2, 1], fit.rotation[0, 2], fit.rotation[1, 0]])
+        floating.append(np.concatenate([fit.position, turn]))
     expected = fit_upright(points, exact, 0.5, np.array([0.62, -0.08, 0.0]), calibration).unit_covariance * noise**2
     np.testing.assert_allclose(np.std(upright, axis=0), np.sqrt(np.diag(expected)), rtol=0.15)
     # IPPE is not quite the least squares solution that the covariance is of.
-    ratio = np.std(floating, axis=0) / np.sqrt(np.diag(covariance))
+    ratio = np.std(floating, axis=0) / (noise * np.sqrt(np.diag(fit.unit_covariance)))
     assert np.all((ratio > 0.7) & (ratio < 1.8)), ratio
+
+
+def test_a_half_covered_marker_is_left_out(calibration, project):
+    body, truth = tile(calibration.markers), np.array([0.66, 0.04, 0.5])
+    markers = [DetectedMarker(marker_id, project(truth + corners)) for marker_id, corners in body.items()]
+    markers[1].corners[2] += [1.5, -1.0]
+
+    def fit_to(used):
+        points = np.concatenate([body[marker.id] for marker in used])
+        return fit_tile(points, np.concatenate([marker.corners for marker in used]), calibration)
+
+    assert np.linalg.norm(fit_to(markers).position - truth) > 0.0005
+    np.testing.assert_allclose(fit_consistent(markers, fit_to, 0.2).position, truth, atol=1e-5)
+    np.testing.assert_allclose(fit_consistent(markers[:2], fit_to, 0.2).position, truth, atol=1e-5)
+    assert fit_consistent(markers[1:2], fit_to, 0.2).error > 0.2
+
+
+def test_one_small_marker_alone_is_ambiguous_and_four_are_not(calibration, project):
+    body, truth = tile(calibration.markers), np.array([0.66, 0.04, 0.5])
+    noise = np.random.default_rng(1).normal(0.0, 0.25, (4, 2))
+    alone = fit_tile(body[10], project(truth + body[10]) + noise, calibration)
+    points = np.concatenate(list(body.values()))
+    together = fit_tile(points, project(truth + points) + np.tile(noise, (4, 1)), calibration)
+    assert alone.ambiguity > 0.2 > together.ambiguity
+    assert alone.ambiguous_distance > 0.02
 
 
 def test_image_area():

@@ -7,6 +7,7 @@ from her_robot.contract import contract_of
 from her_robot.robot.calibration import load_calibration
 from her_robot.robot.marker_bodies import rotation_about_z
 from her_robot.robot.scene_estimate import EstimatorConfig, SceneEstimator
+from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
 
 TABLE_HEIGHT, HALF_CUBE = 0.40, 0.025
 
