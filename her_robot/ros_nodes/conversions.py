@@ -58,9 +58,8 @@ def image_to_numpy(message: Image) -> np.ndarray:
         raise ValueError(f"encoding {message.encoding!r} is not one of {', '.join(_CHANNELS)}")
     height, width, channels = message.height, message.width, _CHANNELS[message.encoding]
     if not height or not width or message.step < width * channels or len(message.data) != height * message.step:
-        raise ValueError(
-            f"{width} x {height} {message.encoding} with rows of {message.step} bytes does not fit {len(message.data)} bytes"
-        )
+        size = f"{width} x {height} {message.encoding}"
+        raise ValueError(f"{len(message.data)} bytes in rows of {message.step} do not make an image of {size}")
     rows = np.frombuffer(message.data, np.uint8).reshape(height, message.step)[:, : width * channels]
     if channels == 1:
         return rows
@@ -78,22 +77,21 @@ def image_message(image: np.ndarray, stamp: Time, frame: str) -> Image:
     return message
 
 
-def camera_info(
-    camera_matrix: np.ndarray, distortion: np.ndarray, width: int, height: int, stamp: Time, frame: str
-) -> CameraInfo:
-    """Intrinsics of a single camera: K (3, 3) [px], plumb_bob distortion (5,), image size [px]."""
-    message = CameraInfo(height=height, width=width, distortion_model="plumb_bob")
+def camera_info(camera_matrix: np.ndarray, width: int, height: int, stamp: Time, frame: str) -> CameraInfo:
+    """Intrinsics of a single camera without distortion: K (3, 3) [px] and the size of its images [px]."""
+    message = CameraInfo(height=height, width=width, distortion_model="plumb_bob", d=[0.0] * 5)
     message.header.stamp, message.header.frame_id = stamp, frame
-    message.d = distortion.tolist()
     message.k = camera_matrix.ravel()
     message.r = np.eye(3).ravel()
     message.p = np.hstack([camera_matrix, np.zeros((3, 1))]).ravel()
     return message
 
 
-def joint_state(names: Sequence[str], positions: np.ndarray, velocities: np.ndarray, stamp: Time) -> JointState:
-    """Joint positions [rad, m] and velocities [rad/s, m/s], each (n,)."""
-    message = JointState(name=list(names), position=positions.tolist(), velocity=velocities.tolist())
+def joint_state(names: Sequence[str], positions: np.ndarray, velocities: np.ndarray | None, stamp: Time) -> JointState:
+    """Joint positions (n,) [rad, m] and, if known, velocities (n,) [rad/s, m/s]."""
+    message = JointState(name=list(names), position=positions.tolist())
+    if velocities is not None:
+        message.velocity = velocities.tolist()
     message.header.stamp = stamp
     return message
 
@@ -141,7 +139,7 @@ def pose_stamped(frame: str, stamp: Time, position: np.ndarray, quaternion_wxyz:
 def pose_with_covariance(
     frame: str, stamp: Time, position: np.ndarray, rotation: np.ndarray, covariance: np.ndarray
 ) -> PoseWithCovarianceStamped:
-    """A pose: position (3,) [m], rotation (3, 3), covariance (6, 6) [m^2, rad^2] of x, y, z and rotations about them."""
+    """A pose: position (3,) [m], rotation (3, 3), and the covariance (6, 6) [m^2, rad^2] that messages define."""
     quaternion = np.zeros(4)
     mujoco.mju_mat2Quat(quaternion, np.asarray(rotation, np.float64).ravel())
     message = PoseWithCovarianceStamped()

@@ -1,11 +1,12 @@
 """The simulated Fetch as a robot: joint servos, encoders, a camera, and nothing else to reach it by.
 
-Commands and measurements carry the robot's joint names and its own clock, which starts at 0 and is never set back. What a
-scorer may know and a policy may not is in `ground_truth`.
+Commands and measurements carry the robot's joint names and its own clock, which starts at 0 and is never set back.
+What a scorer may know and a policy may not is in `ground_truth`.
 """
 
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import mujoco
@@ -13,31 +14,19 @@ import numpy as np
 
 from her_robot import configuration, resources
 from her_robot.contract import contract_of
-from her_robot.errors import HerRobotError
 from her_robot.robot.calibration import load_markers
 from her_robot.robot.profile import load_profile
-from her_robot.sim.scene import CAMERA, GOAL_TILE, OBJECT, SceneConfig, compile_scene
+from her_robot.sim.camera import OPTICAL_FROM_GL, Camera, CameraConfig
+from her_robot.sim.scene import CAMERA, GOAL_TILE, OBJECT, SceneConfig, compile_scene, table_top
 from her_robot.sim.tasks import fetch_task
 from her_robot.sim.trajectory import TrajectoryFollower
 
-_OPTICAL_FROM_GL = np.diag([1.0, -1.0, -1.0])
-"""MuJoCo's cameras look along -z with y up; an optical frame looks along z with y down."""
 _STILL_JOINTS = ("l_wheel_joint", "r_wheel_joint", "bellows_joint")
 """Joints that a Fetch reports beside those of its model here."""
-
-
-@dataclass(frozen=True)
-class CameraConfig:
-    """The head camera."""
-
-    width: int = 640
-    """Image width [px]."""
-    height: int = 480
-    """Image height [px]."""
-    rate: float = 15.0
-    """Images a second [Hz]."""
-    noise: float = 2.0
-    """Standard deviation of each pixel's grey level, of 255."""
+_FARTHEST_POINT_S = 60.0
+"""A trajectory point farther ahead was timed by another clock."""
+_FLOATING_GOAL_CLEARANCE = 0.02
+"""Goals without an object are at least this far above the table [m]: a tile inside of it could not be seen."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +41,8 @@ class SimulatedRobotConfig:
     """Masses, friction, servos."""
     camera: CameraConfig = field(default_factory=CameraConfig)
     """The head camera."""
+    joint_state_rate: float = 100.0
+    """Joint measurements a second [Hz]."""
     command_delay: float = 0.012
     """From the arrival of a command to its effect [s]."""
     encoder_noise: float = 0.0003
@@ -65,12 +56,16 @@ class SimulatedRobotConfig:
         for name in ("command_delay", "encoder_noise", "velocity_noise", "object_yaw"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
+        if not self.joint_state_rate > 0:
+            raise ValueError(f"joint_state_rate must be above 0, found {self.joint_state_rate}")
 
 
 @dataclass(frozen=True)
 class GroundTruth:
     """What is true, in the world frame. For scorers only."""
 
+    time: float
+    """On the robot's clock [s]."""
     object_position: np.ndarray | None
     """(3,) [m]; None in tasks without an object."""
     object_quaternion: np.ndarray | None
@@ -79,6 +74,8 @@ class GroundTruth:
     """Desired goal (3,) [m]."""
     grip_position: np.ndarray
     """(3,) [m]."""
+    grip_quaternion: np.ndarray
+    """w, x, y, z."""
 
     @property
     def achieved_goal(self) -> np.ndarray:
@@ -131,23 +128,25 @@ class SimulatedRobot:
         self._qvel = np.array([joint.dofadr[0] for joint in joints])
         control = config.scene.joint_control
         self._rate_gain = control.damping / control.stiffness
-        self._base_time = 0.0
-        self._renderer: mujoco.Renderer | None = None
-        shape = (config.camera.height, config.camera.width, 1)
-        self._grain = np.random.default_rng(0).normal(0.0, config.camera.noise, shape).round().astype(np.int16)
+        self._physics_steps = 0
+        self._camera = Camera(self.model, CAMERA, config.camera)
         self.reset(seed)
 
     @property
     def time(self) -> float:
         """The robot's clock [s]."""
-        return self._base_time + self.data.time
+        return self._physics_steps * self.timestep
+
+    @property
+    def timestep(self) -> float:
+        """One step of physics [s]."""
+        return self.model.opt.timestep
 
     def reset(self, seed: int) -> None:
         """Put the arm into its look pose, and object and goal anywhere that the task can ask for. The clock goes on."""
-        now = self.time
         self._noise = np.random.default_rng([seed, 1])
+        self._camera.reseed(seed, 2)
         mujoco.mj_resetData(self.model, self.data)
-        self._base_time = now
         arm = np.array(self.profile.look[self.contract.task])
         self.data.qpos[self._qpos[: arm.size]] = arm
         self._arm = TrajectoryFollower(arm)
@@ -159,16 +158,17 @@ class SimulatedRobot:
 
     def step(self, duration: float) -> None:
         """Let time pass [s], in physics steps of the model."""
-        for _ in range(round(duration / self.model.opt.timestep)):
+        for _ in range(round(duration / self.timestep)):
             while self._pending and self._pending[0][0] <= self.time:
                 _, times, positions, velocities = self._pending.popleft()
                 self._arm.follow(self.time, times, positions, velocities)
             self._set_servo_references()
             mujoco.mj_step(self.model, self.data)
+            self._physics_steps += 1
 
     def command_arm(
         self, joint_names: Sequence[str], times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
-    ) -> None:
+    ) -> np.ndarray:
         """Follow a trajectory from now on.
 
         Args:
@@ -177,24 +177,20 @@ class SimulatedRobot:
             positions: (k, n) [rad].
             velocities: (k, n) [rad/s].
 
+        Returns:
+            The last point, where the arm will hold, in the profile's order of joints (n,) [rad].
+
         Raises:
-            ValueError: joints missing or unknown, values not finite, or shapes that do not fit; nothing is followed.
+            ValueError: joints missing or unknown, shapes that do not fit, values not finite, or times that do not
+                increase, are over, or cannot be of this clock. The arm goes on as if nothing had come.
         """
-        expected = self.profile.joint_names
-        if sorted(joint_names) != sorted(expected):
-            raise ValueError(f"trajectory has joints {list(joint_names)}; expected all of {list(expected)}")
-        shape = (len(times), len(expected))
-        if not len(times) or positions.shape != shape or velocities.shape != shape:
-            raise ValueError(f"trajectory needs positions and velocities of shape {shape}, at least one point")
-        if not (np.isfinite(times).all() and np.isfinite(positions).all() and np.isfinite(velocities).all()):
-            raise ValueError("trajectory has values that are not finite")
-        if np.any(np.diff(times) <= 0):
-            raise ValueError(f"times of trajectory points must increase, found {list(times)}")
-        order = [list(joint_names).index(name) for name in expected]
-        positions = np.array([self.profile.from_robot(point) for point in positions[:, order]])
-        velocities = velocities[:, order] * self.profile.signs()
+        self._check_trajectory(joint_names, times, positions, velocities)
+        order = [list(joint_names).index(name) for name in self.profile.joint_names]
+        points = np.array([self.profile.from_robot(point) for point in positions[:, order]])
+        rates = velocities[:, order] * self.profile.signs()
         delay = self.config.command_delay
-        self._pending.append((self.time + delay, np.asarray(times) + delay, positions, velocities))
+        self._pending.append((self.time + delay, times + delay, points, rates))
+        return positions[-1, order]
 
     def command_gripper(self, gap: float) -> None:
         """Open the fingers to a total gap [m].
@@ -232,54 +228,73 @@ class SimulatedRobot:
         """Where the servos of the arm are told to be (n,) [rad], in the robot's convention."""
         return self.profile.to_robot(self._arm.reference(self.time)[0])
 
+    def capture(self) -> "Future[np.ndarray]":
+        """An image of the present, (height, width, 3) RGB uint8, which is rendered while other things go on."""
+        return self._camera.capture(self.data)
+
     def render(self) -> np.ndarray:
         """An image of the head camera, (height, width, 3) RGB uint8.
 
         Raises:
             HerRobotError: there is no OpenGL to render with; the message names what to install.
         """
-        if self._renderer is None:
-            self._renderer = _make_renderer(self.model, self.config.camera)
-        self._renderer.update_scene(self.data, CAMERA)
-        image = self._renderer.render()
-        if self.config.camera.noise == 0.0:
-            return image
-        # One draw of noise, rolled anew for every image: drawing a million normal numbers takes longer than rendering.
-        shift = self._noise.integers(0, self._grain.shape[:2])
-        return np.clip(image + np.roll(self._grain, tuple(shift), axis=(0, 1)), 0, 255).astype(np.uint8)
+        return self.capture().result()
 
     def camera_intrinsics(self) -> np.ndarray:
         """Camera matrix K (3, 3) [px]; pixel (0, 0) is the centre of the first pixel."""
-        width, height = self.config.camera.width, self.config.camera.height
-        focal = height / 2 / np.tan(np.deg2rad(self.model.camera(CAMERA).fovy[0]) / 2)
-        return np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
+        return self._camera.intrinsics()
 
     def camera_pose_base(self) -> tuple[np.ndarray, np.ndarray]:
         """Rotation (3, 3), optical frame to base_link, and position (3,) [m] of the camera in base_link."""
         base = self.data.body(self.profile.model.base_body)
         rotation, camera = base.xmat.reshape(3, 3), self.data.camera(CAMERA)
-        return rotation.T @ camera.xmat.reshape(3, 3) @ _OPTICAL_FROM_GL, rotation.T @ (camera.xpos - base.xpos)
+        return rotation.T @ camera.xmat.reshape(3, 3) @ OPTICAL_FROM_GL, rotation.T @ (camera.xpos - base.xpos)
 
     def ground_truth(self) -> GroundTruth:
         """Poses of object, goal and gripper."""
-        has_object = self.contract.has_object
+        has_object, grip = self.contract.has_object, self.data.site(self.profile.model.tool_site)
+        grip_quaternion = np.zeros(4)
+        mujoco.mju_mat2Quat(grip_quaternion, grip.xmat)
         return GroundTruth(
+            time=self.time,
             object_position=self.data.body(OBJECT).xpos.copy() if has_object else None,
             object_quaternion=self.data.body(OBJECT).xquat.copy() if has_object else None,
             goal=self._goal.copy(),
-            grip_position=self.data.site(self.profile.model.tool_site).xpos.copy(),
+            grip_position=grip.xpos.copy(),
+            grip_quaternion=grip_quaternion,
         )
 
     def close(self) -> None:
-        """Free the renderer."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        """Free the camera's renderer."""
+        self._camera.close()
+
+    def _check_trajectory(
+        self, joint_names: Sequence[str], times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
+    ) -> None:
+        expected = self.profile.joint_names
+        if sorted(joint_names) != sorted(expected):
+            raise ValueError(f"joints are {list(joint_names)}; expected all of {list(expected)}, each once")
+        shape = (len(times), len(expected))
+        if not len(times) or positions.shape != shape or velocities.shape != shape:
+            raise ValueError(
+                f"{len(times)} points with positions of shape {positions.shape} and velocities of shape "
+                f"{velocities.shape}; expected at least one point, and {len(expected)} of each in every point"
+            )
+        if not (np.isfinite(times).all() and np.isfinite(positions).all() and np.isfinite(velocities).all()):
+            raise ValueError("values are not all finite")
+        ahead = times - self.time
+        if np.any(np.diff(ahead) <= 0):
+            raise ValueError(f"times of points must increase, found {times.tolist()} s")
+        if not 0.0 < ahead[-1] <= _FARTHEST_POINT_S:
+            raise ValueError(
+                f"the last point lies {ahead[-1]:.3f} s ahead of the robot's clock; expected above 0 and at most "
+                f"{_FARTHEST_POINT_S:g} s: late, or timed by another clock"
+            )
 
     def _place_object_and_goal(self, rng: np.random.Generator) -> None:
         lift = self.config.scene.table_height_offset
         if not self.contract.has_object:
-            self._goal = self._task.sample_goal(rng)
+            self._goal = self._sample_visible_goal(rng)
             self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]] = self._goal
             return
         position = self._task.sample_object_position(rng)
@@ -293,21 +308,17 @@ class SimulatedRobot:
             0.0,
             np.sin(yaw / 2),
         ]
-        table_top = (self.contract.table_height or 0.0) + lift
-        self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]] = [*self._goal[:2], table_top + 0.0005]
+        self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]] = [*self._goal[:2], table_top(self.model)]
+
+    def _sample_visible_goal(self, rng: np.random.Generator) -> np.ndarray:
+        lowest = table_top(self.model) + _FLOATING_GOAL_CLEARANCE
+        while True:
+            goal = self._task.sample_goal(rng)
+            if goal[2] >= lowest:
+                return goal
 
     def _set_servo_references(self) -> None:
         position, velocity = self._arm.reference(self.time)
         # The servo damps the rate of the error, not of the joint: its reference leads by what that takes.
         self.data.ctrl[: position.size] = position + self._rate_gain * velocity
         self.data.ctrl[position.size :] = self._finger_target
-
-
-def _make_renderer(model: mujoco.MjModel, camera: CameraConfig) -> mujoco.Renderer:
-    try:
-        return mujoco.Renderer(model, camera.height, camera.width)
-    except Exception as error:  # mujoco raises whatever its OpenGL binding raises
-        raise HerRobotError(
-            f"no OpenGL for off-screen rendering ({error}); on Debian or Ubuntu install libegl1 and libgl1 "
-            "(apt-get install libegl1 libgl1) and set MUJOCO_GL=egl"
-        ) from error

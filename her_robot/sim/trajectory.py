@@ -38,8 +38,7 @@ class TrajectoryFollower:
         s = (now - self._times[index]) / duration
         p0, p1 = self._positions[index : index + 2]
         m0, m1 = self._velocities[index : index + 2] * duration
-        position = (
-            (2 * s**3 - 3 * s**2 + 1) * p0 + (s**3 - 2 * s**2 + s) * m0 + (3 * s**2 - 2 * s**3) * p1 + (s**3 - s**2) * m1
-        )
+        blend = 3 * s**2 - 2 * s**3
+        position = p0 + blend * (p1 - p0) + (s**3 - 2 * s**2 + s) * m0 + (s**3 - s**2) * m1
         velocity = (6 * s**2 - 6 * s) * (p0 - p1) + (3 * s**2 - 4 * s + 1) * m0 + (3 * s**2 - 2 * s) * m1
         return position, velocity / duration

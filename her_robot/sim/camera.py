@@ -1,0 +1,143 @@
+"""A simulated camera: a MuJoCo camera rendered off screen, with noise, by a thread of its own."""
+
+import importlib
+import os
+import sys
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from her_robot.errors import HerRobotError
+
+OPTICAL_FROM_GL = np.diag([1.0, -1.0, -1.0])
+"""MuJoCo's cameras look along -z with y up; an optical frame looks along z with y down."""
+
+_BACKENDS = {"linux": "egl", "darwin": "cgl", "win32": "glfw"}
+"""MuJoCo's module for off-screen OpenGL, by platform; the environment variable MUJOCO_GL names another."""
+_MAX_GEOMS = 1000
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    """A camera."""
+
+    width: int = 640
+    """Image width [px]."""
+    height: int = 480
+    """Image height [px]."""
+    rate: float = 15.0
+    """Images a second [Hz]."""
+    latency: float = 0.03
+    """From the acquisition of an image to its delivery [s]."""
+    noise: float = 2.0
+    """Standard deviation of each pixel's grey level, of 255."""
+
+    def __post_init__(self) -> None:
+        if self.width <= 0 or self.height <= 0:
+            raise ValueError(f"width and height must be above 0, found {self.width} x {self.height}")
+        if not self.rate > 0:
+            raise ValueError(f"rate must be above 0, found {self.rate}")
+        if not (self.latency >= 0 and self.noise >= 0):
+            raise ValueError(f"latency and noise must not be negative, found {self.latency} and {self.noise}")
+
+
+class Camera:
+    """One camera of a model.
+
+    An OpenGL context belongs to one thread. Here it is the camera's own, which also lets the simulation go on while an
+    image is rendered. Images come in the order in which they were asked for.
+    """
+
+    def __init__(self, model: mujoco.MjModel, name: str, config: CameraConfig) -> None:
+        self._model, self._name, self._config = model, name, config
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._own = threading.local()
+        self._spare_data: list[mujoco.MjData] = []
+        self._random = np.random.default_rng(0)
+        shape = (config.height, config.width, 1)
+        self._grain = self._random.normal(0.0, config.noise, shape).round().astype(np.int16)
+
+    def reseed(self, *seed: int) -> None:
+        """Begin the noise anew, from the next image on."""
+        self._worker.submit(self._reseed, seed)
+
+    def capture(self, data: mujoco.MjData) -> "Future[np.ndarray]":
+        """Take an image of the present state: (height, width, 3) RGB uint8, when it is rendered.
+
+        The result raises HerRobotError where there is no OpenGL to render with; the message names what to install.
+        """
+        snapshot = self._spare_data.pop() if self._spare_data else mujoco.MjData(self._model)
+        mujoco.mj_copyData(snapshot, self._model, data)
+        return self._worker.submit(self._render, snapshot)
+
+    def intrinsics(self) -> np.ndarray:
+        """Camera matrix K (3, 3) [px]; pixel (0, 0) is the centre of the first pixel."""
+        width, height = self._config.width, self._config.height
+        focal = height / 2 / np.tan(np.deg2rad(self._model.camera(self._name).fovy[0]) / 2)
+        return np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
+
+    def close(self) -> None:
+        """End the thread, and with it what it renders with. The camera takes no more images."""
+        self._worker.shutdown()
+
+    def _reseed(self, seed: tuple[int, ...]) -> None:
+        self._random = np.random.default_rng(seed)
+
+    def _render(self, data: mujoco.MjData) -> np.ndarray:
+        if not hasattr(self._own, "renderer"):
+            self._own.renderer = _Renderer(self._model, self._name, self._config.width, self._config.height)
+        image = self._own.renderer.render(data)
+        self._spare_data.append(data)
+        if self._config.noise == 0.0:
+            return image
+        # One draw of noise, rolled anew for every image: drawing a million normal numbers takes longer than rendering.
+        shift = self._random.integers(0, self._grain.shape[:2])
+        return np.clip(image + np.roll(self._grain, tuple(shift), axis=(0, 1)), 0, 255).astype(np.uint8)
+
+
+class _Renderer:
+    """An OpenGL context and what MuJoCo draws into it, both of the thread that makes, uses and drops it.
+
+    Unlike `mujoco.Renderer`, it needs no MUJOCO_GL in the environment of a machine without a screen.
+    """
+
+    def __init__(self, model: mujoco.MjModel, camera: str, width: int, height: int) -> None:
+        self._model, self._height, self._width = model, height, width
+        self._gl = _make_gl_context(width, height)
+        self._gl.make_current()
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._scene = mujoco.MjvScene(model, maxgeom=_MAX_GEOMS)
+        self._options = mujoco.MjvOption()
+        self._viewpoint = mujoco.MjvCamera()
+        self._viewpoint.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._viewpoint.fixedcamid = model.camera(camera).id
+
+    def render(self, data: mujoco.MjData) -> np.ndarray:
+        """(height, width, 3) RGB uint8."""
+        mujoco.mjv_updateScene(
+            self._model, data, self._options, None, self._viewpoint, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
+        )
+        rectangle = mujoco.MjrRect(0, 0, self._width, self._height)
+        pixels = np.empty((self._height, self._width, 3), np.uint8)
+        mujoco.mjr_render(rectangle, self._scene, self._context)
+        mujoco.mjr_readPixels(pixels, None, rectangle, self._context)
+        return np.flipud(pixels)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_context"):
+            self._context.free()
+
+
+def _make_gl_context(width: int, height: int):
+    backend = os.environ.get("MUJOCO_GL") or _BACKENDS.get(sys.platform, "glfw")
+    try:
+        return importlib.import_module(f"mujoco.{backend}").GLContext(width, height)
+    except Exception as error:  # each OpenGL binding has errors of its own
+        raise HerRobotError(
+            f"no OpenGL for off-screen rendering with {backend} ({error}); on Debian or Ubuntu: "
+            "apt-get install libegl1 libgl1, and MUJOCO_GL unset or egl"
+        ) from error
