@@ -128,7 +128,7 @@ def _measure(directory: Path, progress: Progress, console: Console) -> None:
     from her_robot.evaluation.simulation import evaluate_in_simulation
 
     bundle = PolicyBundle.load(directory)
-    result = evaluate_in_simulation(bundle, episodes=_FINAL_EPISODES)
+    result = evaluate_in_simulation(bundle, _FINAL_EPISODES).summary()
     run = {"env_steps": progress.env_steps, "updates": progress.updates, "wall_s": round(progress.wall_s, 1)}
     bundle.with_card(run=run, success=result).save(directory)
     low, high = result["success_ci95"]

@@ -11,6 +11,7 @@ import time as clock
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -19,10 +20,10 @@ from her_robot import contract as contracts
 from her_robot.contract import RobotState
 from her_robot.errors import BundleError
 from her_robot.policy.bundle import PolicyBundle
-from her_robot.robot.calibration import JointOffsets, Table
+from her_robot.robot.calibration import JointOffsets, Table, load_calibration
 from her_robot.robot.estimation import PoseTracker, VelocityFilter
 from her_robot.robot.kinematics import Kinematics
-from her_robot.robot.profile import RobotProfile
+from her_robot.robot.profile import RobotProfile, load_profile
 from her_robot.robot.safety import JointCommand, JointLimits, SafetyFilter
 
 _RAISE_SPEED = 0.25
@@ -73,7 +74,7 @@ class PolicyController:
         self._base_to_world = _base_to_world(bundle, table)
         self._object = PoseTracker()
         self._velocity_filter = VelocityFilter()
-        self._phase = "waiting"
+        self._phase = self._phase_before_hold = "waiting"
         self.steps = 0
         """Actions of the policy since it last began to run."""
         self.holds = 0
@@ -303,6 +304,17 @@ class PolicyController:
         positions = np.array([self.profile.to_robot(point) for point in command.positions]) - self._offsets
         velocities = command.velocities * self.profile.signs()
         return JointCommand(command.times, positions, velocities, command.clamped)
+
+
+def load_controller(task: str, policy: str | Path, robot: str, calibration: str) -> PolicyController:
+    """A controller of named parts: a bundle's folder, a robot profile, a calibration.
+
+    Raises:
+        HerRobotError: any of them is missing, damaged, or does not fit the task.
+    """
+    bundle = PolicyBundle.load(Path(policy), task)
+    parts = load_calibration(calibration)
+    return PolicyController(bundle, load_profile(robot), parts.joint_offsets, parts.table)
 
 
 def _base_to_world(bundle: PolicyBundle, table: Table | None) -> np.ndarray:

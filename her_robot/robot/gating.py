@@ -106,10 +106,8 @@ class StaticFilter:
         """Filtered position (3,) [m] after one more measurement."""
         self._positions.append(position)
         median = np.median(np.array(self._positions), axis=0)
-        if self._filtered is None:
-            self._filtered = median
-        else:
-            gain = 1.0 - np.exp(-(time - self._time) / self._time_constant)
-            self._filtered = self._filtered + gain * (median - self._filtered)
+        last = median if self._filtered is None else self._filtered
+        gain = 1.0 - np.exp(-(time - self._time) / self._time_constant)
+        self._filtered = last + gain * (median - last)
         self._time = time
-        return self._filtered
+        return self._filtered.copy()

@@ -203,7 +203,7 @@ class SceneEstimator:
 
         The plain `seen`, `missed` and `rejected` are those of object and goal together.
         """
-        flat = dict.fromkeys(("seen", "missed", "rejected"), 0)
+        flat: dict[str, int] = {"seen": 0, "missed": 0, "rejected": 0}
         for counts in self.counts.values():
             flat["seen"] += counts.seen
             flat["missed"] += counts.missed

@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
 
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -22,7 +22,7 @@ from her_robot import configuration
 from her_robot.contract import contract_of
 from her_robot.errors import HerRobotError, UnknownNameError
 from her_robot.robot.calibration import load_calibration
-from her_robot.robot.scene_estimate import EstimatorConfig, SceneEstimate, SceneEstimator
+from her_robot.robot.scene_estimate import EstimatorConfig, SceneEstimator
 from her_robot.ros_nodes import conversions
 
 _RELIABILITY = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
@@ -62,9 +62,9 @@ class CameraGoalNode(Node):
         self.get_logger().info(f"looking for {' and '.join(self._estimator.counts)} on {image_topic}")
 
     def _declare_estimator_config(self) -> EstimatorConfig:
+        defaults = configuration.to_mapping(EstimatorConfig())
         values = {
-            entry.name: self.declare_parameter(f"estimator.{entry.name}", entry.default).value
-            for entry in fields(EstimatorConfig)
+            name: self.declare_parameter(f"estimator.{name}", default).value for name, default in defaults.items()
         }
         return configuration.build(EstimatorConfig, values, "parameters estimator.*")
 

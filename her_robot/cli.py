@@ -1,0 +1,182 @@
+"""The command line. Each command imports what it needs when it runs: `her-robot --help` imports nothing heavy."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from her_robot import __version__
+from her_robot.errors import HerRobotError
+
+_EXAMPLES = """examples:
+  her-robot demo                                  the shipped policy with a simulated robot in the loop
+  her-robot train fetch_reach                     train a policy from nothing, in a minute or two
+  her-robot train fetch_push --resume             go on after an interruption
+  her-robot evaluate fetch_push --episodes 200    success in the unmodified Gymnasium-Robotics environment
+  her-robot evaluate fetch_push --loop ros        success of the deployed nodes, from camera images alone
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0 done, 2 refused with a message, 130 interrupted."""
+    if not os.environ.get("DISPLAY"):
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except HerRobotError as error:
+        print(f"her-robot: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("her-robot: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="her-robot",
+        description="Goal-reaching policies for robot arms: train in simulation, deploy over ROS 2, prove it in the loop.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"her_robot {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_tasks(commands)
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_demo(commands)
+    _add_bench(commands)
+    return parser
+
+
+def _add_tasks(commands) -> None:
+    parser = commands.add_parser("tasks", help="list the tasks, and what a policy sees and does in each")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the contracts as JSON")
+    parser.set_defaults(run=_tasks)
+
+
+def _add_train(commands) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train a policy",
+        description="Train a policy with DDPG + HER. The run's folder holds config.yaml, progress.csv, TensorBoard events, "
+        "success.png, checkpoints, and in policy/ the best policy so far.",
+    )
+    parser.add_argument("task", metavar="TASK", help="such as fetch_push; `her-robot tasks` lists them")
+    parser.add_argument(
+        "--config",
+        metavar="NAME|FILE",
+        help="preset in config/train/ (such as `published`) or YAML file; default: the preset of the task's name",
+    )
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one value of the configuration, such as agent.gamma=0.99; may be repeated",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run; default: runs/TASK-seedN")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of everything that is random; default: 0")
+    parser.add_argument("--steps", type=int, metavar="N", help="environment steps in all")
+    parser.add_argument(
+        "--until-success",
+        type=float,
+        metavar="RATE",
+        help="stop as soon as an evaluation reaches this rate, such as 0.95",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the run's folder")
+    parser.set_defaults(run=_train)
+
+
+def _add_evaluate(commands) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure how well a policy works",
+        description="Deterministic episodes, judged at the last step, with a Wilson interval. `--loop sim` plays in the "
+        "unmodified Gymnasium-Robotics environment; `--loop ros` starts the deployed ROS 2 nodes with a simulated robot "
+        "and scores them by a truth that they do not see.",
+    )
+    parser.add_argument("task", metavar="TASK", help="such as fetch_push; `her-robot tasks` lists them")
+    parser.add_argument("--policy", type=Path, metavar="DIR", help="policy bundle; default: the shipped one")
+    parser.add_argument("--episodes", type=int, metavar="N", help="default: 100 for sim, 50 for ros")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of the first episode; default: 1000000")
+    parser.add_argument("--loop", choices=("sim", "ros"), default="sim", help="default: sim")
+    parser.add_argument("--randomize", metavar="PRESET", help="randomise the simulation (--loop sim)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary as JSON")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write a report; default for ros: reports/TASK-ros-TIME")
+    parser.add_argument("--video", type=Path, metavar="FILE", help="write an MP4 of all episodes (--loop sim)")
+    loop = parser.add_argument_group("robot in the loop (--loop ros)")
+    loop.add_argument("--robot", default="fetch", metavar="NAME|FILE", help="profile in config/robots/")
+    loop.add_argument("--simulated-robot", default="fetch", metavar="NAME|FILE", help="in config/simulated_robots/")
+    loop.add_argument("--calibration", default="fetch_sim", metavar="NAME|DIR", help="folder in calibration/")
+    loop.add_argument("--real-time", action="store_true", help="let time pass by itself, rather than in lockstep")
+    loop.add_argument("--no-record", action="store_true", help="write no MCAP recording")
+    parser.set_defaults(run=_evaluate)
+
+
+def _add_demo(commands) -> None:
+    parser = commands.add_parser("demo", help="the shipped policy with a simulated robot in the loop, in a minute or two")
+    parser.add_argument("task", metavar="TASK", nargs="?", default="fetch_push", help="default: fetch_push")
+    parser.add_argument("--episodes", type=int, default=8, metavar="N", help="default: 8")
+    parser.set_defaults(run=_demo)
+
+
+def _add_bench(commands) -> None:
+    parser = commands.add_parser("bench", help="measure speed beside peers, in one run")
+    parser.add_argument("what", choices=("env",), help="env: environment steps per second")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
+    parser.set_defaults(run=_bench)
+
+
+def _tasks(options: argparse.Namespace) -> int:
+    from her_robot.evaluation.console import print_tasks
+
+    print_tasks(options.json)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from her_robot.errors import ConfigurationError
+
+    if options.until_success is not None and not 0.0 < options.until_success <= 1.0:
+        raise ConfigurationError(f"--until-success is {options.until_success}; it must lie between 0 and 1")
+    try:
+        from her_robot.policy.train import train_command
+    except ModuleNotFoundError as error:
+        raise HerRobotError(f"training needs {error.name}; install her_robot[train]") from None
+    return train_command(
+        options.task,
+        options.config,
+        options.overrides,
+        options.out,
+        options.seed,
+        options.steps,
+        options.until_success,
+        options.resume,
+    )
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from her_robot.evaluation.commands import evaluate_ros, evaluate_sim
+
+    return evaluate_ros(options) if options.loop == "ros" else evaluate_sim(options)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from her_robot.evaluation.commands import demo
+
+    return demo(options.task, options.episodes, Path("reports") / f"demo-{time.strftime('%Y%m%d-%H%M%S')}")
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from her_robot.sim.benchmark import bench_env
+
+    bench_env(options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

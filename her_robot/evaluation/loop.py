@@ -1,0 +1,166 @@
+"""A policy in the loop: real nodes, real messages, rendered images, a simulated robot, and a scorer that knows the truth."""
+
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from her_robot.contract import Contract
+from her_robot.errors import LoopError
+from her_robot.evaluation.episodes import FIRST_SEED, Episode, Evaluation, seeds_from
+from her_robot.evaluation.processes import NodeProcesses
+from her_robot.evaluation.recording import Recording
+from her_robot.evaluation.statistics import quantiles
+from her_robot.policy.bundle import PolicyBundle
+
+_STARTUP_STEPS = 400
+"""Control periods in which homing must be done, and object and goal seen."""
+_LARGEST_DOMAIN_ID = 101
+"""Beyond, the ports of DDS reach into those that Linux hands out (docs.ros.org, ROS_DOMAIN_ID)."""
+_LATENCY_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How the loop is run."""
+
+    simulated_robot: str = "fetch"
+    """Simulated robot in config/simulated_robots/."""
+    robot: str = "fetch"
+    """Robot profile in config/robots/."""
+    calibration: str = "fetch_sim"
+    """Calibration in calibration/."""
+    real_time: bool = False
+    """Let time pass by itself; otherwise in lockstep, as fast as the machine can."""
+    record: bool = True
+    """Write an MCAP recording."""
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """An evaluation in the loop, and what its report shows."""
+
+    evaluation: Evaluation
+    images: tuple[np.ndarray, ...]
+    """The camera's last image of each episode, RGB uint8."""
+    latency_ms: dict[str, list[float]]
+    """Of every control tick, by stage."""
+    failure: LoopError | None
+    """What ended the evaluation early."""
+
+
+def evaluate_in_loop(
+    bundle: PolicyBundle,
+    directory: Path,
+    episodes: int = 50,
+    first_seed: int = FIRST_SEED,
+    options: LoopOptions | None = None,
+    on_episode: Callable[[Episode], None] = lambda episode: None,
+) -> LoopResult:
+    """Play episodes through the nodes, and judge them by the truth at the last step.
+
+    Args:
+        bundle: the policy.
+        directory: logs and the recording go here.
+        episodes: how many, each with a seed of its own.
+        first_seed: seed of the first.
+        options: how the loop is run.
+        on_episode: called after each episode.
+
+    Returns:
+        What was measured. A node that died or fell silent is in `failure`; the episodes before it count.
+
+    Raises:
+        LoopError: the nodes did not come up at all.
+    """
+    options = options or LoopOptions()
+    seeds = seeds_from(first_seed, episodes)
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    from her_robot.ros_nodes.evaluator_node import evaluator, shut_down
+
+    # Not from a seeded generator: evaluations that run side by side must not meet.
+    domain_id = random.SystemRandom().randint(1, _LARGEST_DOMAIN_ID)
+    processes = NodeProcesses(directory / "logs", {"ROS_DOMAIN_ID": str(domain_id)})
+    recording = Recording(directory / "recording") if options.record else None
+    node = evaluator(domain_id, not options.real_time, processes.check, recording)
+    begun = time.monotonic()
+    played: list[Episode] = []
+    images: list[np.ndarray] = []
+    misses = 0
+    failure = None
+    try:
+        _start_nodes(processes, bundle, options)
+        node.wait_for_nodes()
+        try:
+            for seed in seeds:
+                played.append(_play(node, seed, bundle.contract))
+                misses += node.deadline_misses()
+                images.append(node.image)
+                on_episode(played[-1])
+        except LoopError as error:
+            failure = error
+        wall_s = time.monotonic() - begun
+        extra = _measurements(node, bundle.contract, misses, wall_s, options, failure)
+        evaluation = Evaluation(bundle.contract.task, "ros", str(bundle.path), tuple(played), extra)
+        return LoopResult(evaluation, tuple(images), node.latency_ms, failure)
+    finally:
+        processes.stop()
+        shut_down(node)
+        if recording is not None:
+            recording.close()
+
+
+def _start_nodes(processes: NodeProcesses, bundle: PolicyBundle, options: LoopOptions) -> None:
+    task, sim_time = bundle.contract.task, {"use_sim_time": True}
+    mode = {"mode": "real_time", "publish_clock": True} if options.real_time else {"mode": "lockstep"}
+    processes.start("sim_robot_node", {"task": task, "simulated_robot": options.simulated_robot, **mode})
+    processes.start("camera_goal_node", {"task": task, "calibration": options.calibration, **sim_time})
+    policy = {"policy": bundle.path, "robot": options.robot, "calibration": options.calibration}
+    processes.start("policy_node", {"task": task, **policy, **sim_time})
+
+
+def _play(node: Any, seed: int, contract: Contract) -> Episode:
+    """One episode: homing, then the contract's number of actions."""
+    node.begin_episode(seed)
+    distances: list[float] = []
+    status: dict[str, str] = {}
+    note = ""
+    for _ in range(_STARTUP_STEPS + contract.episode_steps):
+        status = node.tick()
+        steps = int(status.get("steps", 0))
+        if steps > 1:
+            # What the actions before this one have led to.
+            distances.append(node.distance(contract.has_object))
+        if steps >= contract.episode_steps:
+            break
+    else:
+        note = f"only {status.get('steps', 0)} of {contract.episode_steps} steps: {status.get('phase')}"
+        note += f", {status['reason']}" if status.get("reason") else ""
+    node.advance()
+    distances.append(node.distance(contract.has_object))
+    node.end_episode()
+    success = not note and distances[-1] < contract.success_distance
+    return Episode(seed, success, tuple(distances), note)
+
+
+def _measurements(
+    node: Any, contract: Contract, misses: int, wall_s: float, options: LoopOptions, failure: LoopError | None
+) -> dict[str, Any]:
+    stages = {stage: quantiles(values, _LATENCY_QUANTILES) for stage, values in node.latency_ms.items()}
+    return {
+        "mode": "real_time" if options.real_time else "lockstep",
+        "simulated_robot": options.simulated_robot,
+        "latency_ms": stages.get("sensor_to_command", quantiles([], _LATENCY_QUANTILES)),
+        "latency_stages_ms": stages,
+        "deadline_misses": misses,
+        "control_hz": 1.0 / contract.control_period,
+        **node.counts(),
+        "lost_images": node.lost_images,
+        "wall_s": round(wall_s, 1),
+        "failure": str(failure) if failure else None,
+    }

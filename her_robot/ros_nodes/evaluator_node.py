@@ -1,0 +1,264 @@
+"""ROS 2 node that plays episodes with a robot in the loop, and alone knows the truth.
+
+In lockstep it owns time: each control period it lets the simulated robot advance, waits until the camera node has worked off
+the image, publishes /clock, which fires the policy node's timer, and waits until the robot has its command. Nothing depends
+on how fast the machine is. In real time it only listens.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message, serialize_message
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from her_robot.errors import LoopError
+from her_robot.evaluation.recording import Recording
+from her_robot.ros_nodes import conversions
+
+_STARTUP_TIMEOUT_S = 60.0
+_REPLY_TIMEOUT_S = 10.0
+_IMAGE_TIMEOUT_S = 1.0
+_RECORDED_IMAGE_INTERVAL = 5
+_JPEG_QUALITY = 85
+
+_TOPICS: dict[str, type] = {
+    "joint_states": JointState,
+    "object_pose": PoseWithCovarianceStamped,
+    "goal_pose": PoseWithCovarianceStamped,
+    "arm_controller/reference": JointState,
+    "policy_node/command_sent": JointTrajectory,
+    "policy_node/status": DiagnosticArray,
+    "camera_goal_node/status": DiagnosticArray,
+    "sim_robot_node/ground_truth/object_pose": PoseStamped,
+    "sim_robot_node/ground_truth/goal_pose": PoseStamped,
+    "sim_robot_node/ground_truth/grip_pose": PoseStamped,
+}
+
+
+class Evaluator(Node):
+    """The other end of every node's topics, and the master of time in lockstep."""
+
+    def __init__(self, lockstep: bool, check_processes: Callable[[], None], recording: Recording | None) -> None:
+        """
+        Args:
+            lockstep: own time, rather than let it pass.
+            check_processes: raises when a node has died; called while waiting.
+            recording: where messages go.
+        """
+        super().__init__("evaluator_node")
+        self._lockstep = lockstep
+        self._check_processes = check_processes
+        self._recording = recording
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+        self._stamps: dict[str, float] = {}
+        self._status: dict[str, dict[str, str]] = {}
+        self._truth: dict[str, np.ndarray] = {}
+        self.latency_ms: dict[str, list[float]] = {}
+        """Of every control tick that ran the policy, by stage."""
+        self.image: np.ndarray | None = None
+        """The newest camera image."""
+        self._images = 0
+        self._images_expected = self._images_processed = 0
+        self.lost_images = 0
+        """Images that the camera node did not get."""
+        self._time = 0.0
+        for topic, message_type in _TOPICS.items():
+            self.create_subscription(message_type, topic, self._receiver(topic, message_type), 50, raw=True)
+        self.create_subscription(Image, "head_camera/rgb/image_raw", self._on_image, 5)
+        self._clock_publisher = self.create_publisher(Clock, "/clock", 10) if lockstep else None
+        self._step = self.create_client(Trigger, "sim_robot_node/step")
+        self._reset_robot = self.create_client(Trigger, "sim_robot_node/reset")
+        self._robot_parameters = self.create_client(SetParameters, "sim_robot_node/set_parameters")
+        self._reset_camera = self.create_client(Trigger, "camera_goal_node/reset")
+        self._change_state = self.create_client(ChangeState, "policy_node/change_state")
+
+    def wait_for_nodes(self) -> None:
+        """Until all nodes answer, and the policy node is configured.
+
+        Raises:
+            LoopError: one does not come up, or refuses its configuration.
+        """
+        clients = [self._reset_robot, self._robot_parameters, self._reset_camera, self._change_state]
+        if self._lockstep:
+            clients.append(self._step)
+        deadline = time.monotonic() + _STARTUP_TIMEOUT_S
+        for client in clients:
+            while not client.wait_for_service(timeout_sec=0.2):
+                self._check_processes()
+                if time.monotonic() > deadline:
+                    raise LoopError(f"service {client.srv_name} did not come up within {_STARTUP_TIMEOUT_S:g} s")
+        if self._lockstep:
+            self._publish_clock()
+        self._transition(Transition.TRANSITION_CONFIGURE, "configure")
+
+    def begin_episode(self, seed: int) -> None:
+        """A new object and goal, everything forgotten, and the policy node active."""
+        parameter = Parameter(
+            name="episode_seed", value=ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed)
+        )
+        self._call(self._robot_parameters, SetParameters.Request(parameters=[parameter]))
+        self._call(self._reset_robot, Trigger.Request())
+        self._call(self._reset_camera, Trigger.Request())
+        self._transition(Transition.TRANSITION_ACTIVATE, "activate")
+
+    def end_episode(self) -> None:
+        """The policy node comes to rest."""
+        self._transition(Transition.TRANSITION_DEACTIVATE, "deactivate")
+
+    def tick(self) -> dict[str, str]:
+        """One control period; returns the policy node's status after it."""
+        if self._lockstep:
+            self.advance()
+            self._publish_clock()
+        before = self._stamps.get("policy_node/status", -1.0)
+        wanted = self._time - 1e-6 if self._lockstep else before + 1e-6
+        self._wait_for_stamp("policy_node/status", wanted)
+        status = self._status["policy_node"]
+        if self._lockstep and self._stamps.get("policy_node/command_sent", -1.0) >= wanted:
+            self._wait_for_stamp("arm_controller/reference", wanted)
+        if status.get("phase") == "running":
+            self._note_latency(status)
+        return status
+
+    def advance(self) -> None:
+        """Let one control period pass without the policy being told (lockstep); in real time, wait for it to pass."""
+        if not self._lockstep:
+            self._wait_for_stamp("sim_robot_node/ground_truth/grip_pose", self._truth_stamp() + 1e-6)
+            return
+        reply = json.loads(self._call(self._step, Trigger.Request()).message)
+        self._time = reply["time_s"]
+        self._wait_for_images(reply["images"])
+        self._wait_for_stamp("sim_robot_node/ground_truth/grip_pose", self._time - 1e-6)
+
+    def distance(self, has_object: bool) -> float:
+        """True distance of the achieved from the desired goal [m]."""
+        achieved = self._truth["object" if has_object else "grip"]
+        return float(np.linalg.norm(achieved - self._truth["goal"]))
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Detections by the camera node, and what safety did, since the start."""
+        camera, policy = self._status.get("camera_goal_node", {}), self._status.get("policy_node", {})
+        return {
+            "detections": {name: int(camera.get(name, 0)) for name in ("seen", "missed", "rejected")},
+            "safety": {name: int(policy.get(name, 0)) for name in ("clamped", "holds", "estops")},
+        }
+
+    def deadline_misses(self) -> int:
+        """Of this activation of the policy node."""
+        return int(self._status.get("policy_node", {}).get("deadline_misses", 0))
+
+    def _truth_stamp(self) -> float:
+        return self._stamps.get("sim_robot_node/ground_truth/grip_pose", -1.0)
+
+    def _receiver(self, topic: str, message_type: type) -> Callable[[bytes], None]:
+        package, _, _ = message_type.__module__.partition(".msg")
+        type_name = f"{package}/msg/{message_type.__name__}"
+
+        def receive(serialized: bytes) -> None:
+            if self._recording is not None:
+                self._recording.write(f"/{topic}", type_name, time.time_ns(), serialized)
+            message = deserialize_message(serialized, message_type)
+            stamp = self._stamps[topic] = conversions.to_seconds(message.header.stamp)
+            if topic == "camera_goal_node/status" and stamp > 0.0:
+                self._images_processed += 1
+            if message_type is DiagnosticArray and message.status and message.status[0].values:
+                pairs = {pair.key: pair.value for pair in message.status[0].values}
+                self._status[topic.partition("/")[0]] = pairs
+            elif message_type is PoseStamped:
+                kind = topic.rpartition("/")[2].removesuffix("_pose")
+                point = message.pose.position
+                self._truth[kind] = np.array([point.x, point.y, point.z])
+
+        return receive
+
+    def _on_image(self, message: Image) -> None:
+        self.image = conversions.image_to_numpy(message)
+        self._images += 1
+        if self._recording is None or self._images % _RECORDED_IMAGE_INTERVAL:
+            return
+        quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+        _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(self.image, cv2.COLOR_RGB2BGR), quality)
+        compressed = CompressedImage(header=message.header, format="jpeg", data=jpeg.tobytes())
+        topic, type_name = "/head_camera/rgb/image_raw/compressed", "sensor_msgs/msg/CompressedImage"
+        self._recording.write(topic, type_name, time.time_ns(), serialize_message(compressed))
+
+    def _note_latency(self, status: dict[str, str]) -> None:
+        for key, value in status.items():
+            if key.startswith("latency_ms."):
+                self.latency_ms.setdefault(key.removeprefix("latency_ms."), []).append(float(value))
+        self.latency_ms.setdefault("sensor_to_command", []).append(float(status["sensor_to_command_ms"]))
+        camera = self._status.get("camera_goal_node", {})
+        if "processing_ms" in camera:
+            self.latency_ms.setdefault("camera", []).append(float(camera["processing_ms"]))
+
+    def _publish_clock(self) -> None:
+        self._clock_publisher.publish(Clock(clock=conversions.to_stamp(self._time)))
+
+    def _transition(self, transition: int, label: str) -> None:
+        reply = self._call(self._change_state, ChangeState.Request(transition=Transition(id=transition)))
+        if not reply.success:
+            raise LoopError(f"policy_node refused to {label}; its log says why")
+
+    def _call(self, client, request) -> Any:
+        future = client.call_async(request)
+        self._wait(future.done, f"service {client.srv_name}")
+        return future.result()
+
+    def _wait_for_images(self, count: int) -> None:
+        """Until the camera node has worked off `count` more images; one that was lost on the way is waited for briefly."""
+        self._images_expected += count
+        deadline = time.monotonic() + _IMAGE_TIMEOUT_S
+        while self._images_processed < self._images_expected:
+            self._executor.spin_once(timeout_sec=0.02)
+            self._check_processes()
+            if time.monotonic() > deadline:
+                self.lost_images += self._images_expected - self._images_processed
+                self._images_expected = self._images_processed
+
+    def _wait_for_stamp(self, topic: str, stamp: float) -> None:
+        self._wait(lambda: self._stamps.get(topic, -1.0) >= stamp, f"topic {topic}")
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + _REPLY_TIMEOUT_S
+        while not condition():
+            self._executor.spin_once(timeout_sec=0.1)
+            self._check_processes()
+            if time.monotonic() > deadline:
+                raise LoopError(f"{what} has been silent for {_REPLY_TIMEOUT_S:g} s")
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self.destroy_node()
+
+
+def evaluator(
+    domain_id: int, lockstep: bool, check_processes: Callable[[], None], recording: Recording | None
+) -> Evaluator:
+    """Start ROS in this process, on a domain of its own, and join it."""
+    rclpy.init(domain_id=domain_id)
+    return Evaluator(lockstep, check_processes, recording)
+
+
+def shut_down(node: Evaluator) -> None:
+    """Leave the graph and stop ROS in this process."""
+    node.close()
+    rclpy.try_shutdown()
+

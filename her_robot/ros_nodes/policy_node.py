@@ -1,0 +1,242 @@
+"""ROS 2 lifecycle node: a policy drives an arm. Topics, parameters and lifecycle: docs/policy_node.md."""
+
+import sys
+import time
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidParameterTypeException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from her_robot.errors import HerRobotError
+from her_robot.policy.bundle import shipped_bundle
+from her_robot.robot.controller import Command, PolicyController, load_controller
+from her_robot.robot.timing import LoopTiming
+from her_robot.ros_nodes import conversions
+
+_WATCHDOG_PERIOD_S = 1.0
+
+
+class PolicyNode(LifecycleNode):
+    """Configure loads and checks everything, activate homes the arm and runs the policy, deactivate holds it."""
+
+    def __init__(self) -> None:
+        super().__init__("policy_node")
+        self.declare_parameter("task", "fetch_push")
+        self.declare_parameter("policy", "")
+        self.declare_parameter("calibration", "fetch_sim")
+        self.declare_parameter("robot", "fetch")
+        self.declare_parameter("autostart", False)
+        self._controller: PolicyController | None = None
+        self._active = False
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            self._controller = self._load()
+        except (HerRobotError, InvalidParameterTypeException) as error:
+            self.get_logger().error(f"refusing to configure: {error}")
+            return TransitionCallbackReturn.FAILURE
+        self._make_interface(self._controller)
+        contract = self._controller.contract
+        self.get_logger().info(f"policy for {contract.task} on {self._controller.profile.name}: ready")
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._controller.forget()
+        self._timing.reset()
+        self._active = True
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._active = False
+        self._send(self._controller.hold(), self.get_clock().now().to_msg())
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._destroy_interface()
+        self._controller = None
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.come_to_rest()
+        return super().on_shutdown(state)
+
+    def come_to_rest(self) -> None:
+        """Send a last command that brakes, if the arm may be moving."""
+        if self._active and self._controller is not None:
+            self._active = False
+            self._send(self._controller.hold(), self.get_clock().now().to_msg())
+
+    def _load(self) -> PolicyController:
+        def value(name: str) -> str:
+            return self.get_parameter(name).value
+
+        policy = value("policy") or shipped_bundle(value("task"))
+        return load_controller(value("task"), policy, value("robot"), value("calibration"))
+
+    def _make_interface(self, controller: PolicyController) -> None:
+        topics, period = controller.profile.topics, controller.contract.control_period
+        # Plain publishers: those of a lifecycle node are silent when it is inactive, and a hold must get through.
+        self._trajectory = self.create_publisher(JointTrajectory, topics.joint_trajectory, 10)
+        self._gripper = self.create_publisher(Float64, topics.gripper_command, 10)
+        self._sent = self.create_publisher(JointTrajectory, "~/command_sent", 10)
+        self._status = self.create_publisher(DiagnosticArray, "~/status", 10)
+        sensors = qos_profile_sensor_data
+        self._inputs = [
+            self.create_subscription(JointState, topics.joint_states, self._on_joint_states, sensors),
+            self.create_subscription(PoseWithCovarianceStamped, topics.object_pose, self._on_object, sensors),
+            self.create_subscription(PoseWithCovarianceStamped, topics.goal_pose, self._on_goal, sensors),
+        ]
+        self._interface_services = [
+            self.create_service(Trigger, "~/stop", self._on_stop),
+            self.create_service(Trigger, "~/rearm", self._on_rearm),
+        ]
+        self._timing = LoopTiming(period)
+        self._ticks_seen = self._ticks = 0
+        self._joint_states_arrived = time.perf_counter()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timers = [
+            self.create_timer(period, self._on_tick),
+            self.create_timer(_WATCHDOG_PERIOD_S, self._on_watchdog, clock=steady),
+        ]
+
+    def _destroy_interface(self) -> None:
+        for timer in self._timers:
+            self.destroy_timer(timer)
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        for service in self._interface_services:
+            self.destroy_service(service)
+        for publisher in (self._trajectory, self._gripper, self._sent, self._status):
+            self.destroy_publisher(publisher)
+
+    def _on_joint_states(self, message: JointState) -> None:
+        self._joint_states_arrived = time.perf_counter()
+        stamp = conversions.to_seconds(message.header.stamp)
+        self._controller.observe_joints(stamp, message.name, message.position, message.velocity)
+
+    def _on_object(self, message: PoseWithCovarianceStamped) -> None:
+        try:
+            position, rotation = conversions.pose_to_numpy(message.pose.pose)
+        except ValueError as error:
+            self.get_logger().warning(f"object pose refused: {error}", throttle_duration_sec=2.0)
+            return
+        self._controller.observe_object(conversions.to_seconds(message.header.stamp), position, rotation)
+
+    def _on_goal(self, message: PoseWithCovarianceStamped) -> None:
+        point = message.pose.pose.position
+        stamp = conversions.to_seconds(message.header.stamp)
+        self._controller.observe_goal(stamp, np.array([point.x, point.y, point.z]))
+
+    def _on_tick(self) -> None:
+        self._ticks += 1
+        if not self._active:
+            return
+        begun = time.perf_counter()
+        now = self.get_clock().now()
+        seconds = now.nanoseconds * 1e-9
+        command = self._controller.tick(seconds)
+        self._send(command, now.to_msg())
+        finished = time.perf_counter()
+        self._timing.record(begun, finished, finished - self._joint_states_arrived)
+        self._publish_status(command, now.to_msg(), seconds)
+
+    def _send(self, command: Command, stamp) -> None:
+        if command.joints is None:
+            return
+        joints, names = command.joints, self._controller.profile.joint_names
+        message = conversions.joint_trajectory(names, joints.times, joints.positions, joints.velocities, stamp)
+        self._trajectory.publish(message)
+        self._gripper.publish(Float64(data=command.gripper_gap))
+        self._sent.publish(message)
+
+    def _publish_status(self, command: Command, stamp, now: float) -> None:
+        controller = self._controller
+        stages = {f"latency_ms.{stage}": f"{value:.3f}" for stage, value in command.latency_ms.items()}
+        ages = {f"{name}_age_s": f"{age:.3f}" for name, age in controller.ages(now).items()}
+        values = {
+            "phase": command.phase,
+            "reason": command.reason,
+            "steps": controller.steps,
+            "clamped": controller.safety.clamped,
+            "holds": controller.holds,
+            "estops": controller.safety.stops,
+            "deadline_misses": self._timing.deadline_misses,
+            **ages,
+            **stages,
+            "latency_ms.total": f"{self._timing.computing_ms:.3f}",
+            "sensor_to_command_ms": f"{self._timing.sensor_to_command_ms:.3f}",
+        }
+        level = DiagnosticStatus.WARN if command.phase in ("holding", "stopped") else DiagnosticStatus.OK
+        message = f"{command.phase}: {command.reason}" if command.reason else command.phase
+        self._status.publish(diagnostics(stamp, values, message, level))
+        if command.phase in ("holding", "stopped"):
+            self.get_logger().warning(message, throttle_duration_sec=2.0)
+
+    def _on_watchdog(self) -> None:
+        """On a steady clock: a ROS clock that stands still fires no timer, and says nothing."""
+        if self._active and self._ticks == self._ticks_seen:
+            message = f"the clock stands still: no control tick for {_WATCHDOG_PERIOD_S:g} s"
+            if self.get_parameter("use_sim_time").value:
+                message += "; use_sim_time is set, does anything publish /clock?"
+            self.get_logger().warning(message)
+            values = {"phase": "waiting", "reason": message}
+            stamp = self.get_clock().now().to_msg()
+            self._status.publish(diagnostics(stamp, values, message, DiagnosticStatus.STALE))
+        self._ticks_seen = self._ticks
+
+    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._controller.stop("stop was requested; call ~/rearm to go on")
+        response.success, response.message = True, "stopped"
+        return response
+
+    def _on_rearm(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if not self._controller.stopped:
+            response.success, response.message = False, "not stopped"
+            return response
+        self._controller.rearm()
+        response.success, response.message = True, "re-armed"
+        return response
+
+
+def diagnostics(stamp, values: dict[str, object], message: str, level: bytes) -> DiagnosticArray:
+    """The node's status as one diagnostic message."""
+    array = DiagnosticArray()
+    array.header.stamp = stamp
+    pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    array.status = [DiagnosticStatus(level=level, name="policy_node", message=message, values=pairs)]
+    return array
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is interrupted; 1 if it was to start by itself and could not."""
+    rclpy.init(args=args)
+    node = PolicyNode()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if node.get_parameter("autostart").value:
+            started = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            if not started or node.trigger_activate() != TransitionCallbackReturn.SUCCESS:
+                return 1
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        if rclpy.ok():
+            node.come_to_rest()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
