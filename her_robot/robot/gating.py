@@ -108,6 +108,6 @@ class StaticFilter:
         median = np.median(np.array(self._positions), axis=0)
         last = median if self._filtered is None else self._filtered
         gain = 1.0 - np.exp(-(time - self._time) / self._time_constant)
-        self._filtered = last + gain * (median - last)
-        self._time = time
-        return self._filtered.copy()
+        filtered = last + gain * (median - last)
+        self._time, self._filtered = time, filtered
+        return filtered

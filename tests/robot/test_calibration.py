@@ -142,9 +142,8 @@ def test_shipped_calibration_is_that_of_the_simulated_robot():
     np.testing.assert_allclose(calibration.camera.matrix, robot.camera_intrinsics(), atol=1e-6)
     np.testing.assert_allclose(calibration.hand_eye.rotation, rotation, atol=1e-6)
     np.testing.assert_allclose(calibration.hand_eye.position, position, atol=1e-6)
-    assert calibration.table.table_height == pytest.approx(
-        robot.contract.table_height - robot.contract.base_position[2]
-    )
+    assert calibration.table.table_height == robot.contract.table_height
+    assert robot.contract.base_position[2] == 0.0
     measured = robot.joint_state()
     assert head_problem(calibration.hand_eye, dict(zip(measured.names, measured.positions, strict=True))) == ""
 

@@ -15,8 +15,9 @@ def test_prints_have_true_size_and_the_right_marker(tmp_path):
     assert set(paths) == {"goal_tile", *(f"object_{face}" for face in calibration.markers.object.faces)}
     svg = paths["object_back"].read_text()
     assert 'width="50mm"' in svg
-    encoded = base64.b64decode(re.search('base64,([^"]+)', svg)[1])
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
+    _, encoded, _ = re.split('base64,|"/>', svg, maxsplit=2)
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
     (marker,) = MarkerDetector(calibration.markers.dictionary, range(50), calibration.camera).detect(image)
     assert marker.id == calibration.markers.object.faces["back"]
     width_mm = 50 * np.ptp(marker.corners[:, 0]) / image.shape[1]

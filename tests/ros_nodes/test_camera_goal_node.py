@@ -124,13 +124,14 @@ def image_at(robot: SimulatedRobot, stamp: float) -> Image:
 
 def show_until_usable(peer: Peer, robot: SimulatedRobot, first_stamp: float) -> tuple[float, DiagnosticStatus]:
     """Show images until the joint states have arrived, which travel on another topic."""
-    for attempt in range(50):
+    problems = []
+    for stamp in first_stamp + 0.125 * np.arange(50):
         peer.joints.publish(head_joints())
-        stamp = first_stamp + 0.125 * attempt
         status = peer.show(image_at(robot, stamp))
         if status.level == DiagnosticStatus.OK:
             return stamp, status
-    raise AssertionError(f"no image was used: {status.message}")
+        problems.append(status.message)
+    raise AssertionError(f"no image was used: {problems}")
 
 
 def test_nothing_is_believed_before_the_head_is_known(peer, robot):
@@ -182,7 +183,8 @@ def test_reset_lets_time_start_again(peer, robot):
     show_until_usable(peer, robot, 60.0)
     assert peer.show(image_at(robot, 59.0)).message == "image not newer than the last"
     future = peer.reset.call_async(Trigger.Request())
-    assert peer.wait(future.done) and future.result().success
+    peer.wait(future.done)
+    assert future.result().success
     assert peer.show(image_at(robot, 58.0)).level == DiagnosticStatus.OK
 
 
