@@ -161,6 +161,20 @@ def euler_from_matrix(rotation: np.ndarray) -> np.ndarray:
     return np.stack([x, y, z], axis=-1)
 
 
+def term_slice(contract: Contract, name: str) -> slice:
+    """Where an observation holds the term `name`.
+
+    Raises:
+        KeyError: the observation has no such term; the message lists those it has.
+    """
+    start = 0
+    for term in contract.observation:
+        if term.name == name:
+            return slice(start, start + term.size)
+        start += term.size
+    raise KeyError(f"{contract.task} has no term {name!r}: {[term.name for term in contract.observation]}")
+
+
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Where two contracts, written as plain dictionaries, differ: one line a field, empty if they agree."""
     lines = []

@@ -41,6 +41,8 @@ class SensingConfig:
     """Where the camera is, world frame [m]; given, the gripper hides the object when it stands between the two."""
     gripper_radius: Range = Range(0.05, 0.05)
     """Radius of the upright column that hides the object: the gripper and the wrist above it [m]."""
+    gripper_clearance: float = 0.08
+    """How far above the grip position the column begins [m]; the fingers below it are thin."""
     grip_noise: float = 0.0
     """Standard deviation of the grip position, each axis [m]."""
     grip_bias: float = 0.0
@@ -161,7 +163,8 @@ class Sensing:
         )
         nearest = along[:, None] * sight
         distance = np.linalg.norm(nearest[:, :2] - toward_grip, axis=1)
-        return (distance < self._gripper_radius) & (position[:, 2] + nearest[:, 2] > grip_position[:, 2])
+        column = grip_position[:, 2] + self._config.gripper_clearance
+        return (distance < self._gripper_radius) & (position[:, 2] + nearest[:, 2] > column)
 
     def _look(self, seen: np.ndarray) -> None:
         """Show the tracker the object as it was when the newest image was taken."""

@@ -6,6 +6,7 @@ from typing import Literal
 from her_robot import configuration, resources
 from her_robot.contract import contract_of
 from her_robot.errors import ConfigurationError
+from her_robot.policy.guide import GUIDES
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class ExplorationConfig:
     """Standard deviation of Gaussian noise on actions."""
     random_action: float = 0.3
     """Probability that an action is drawn uniformly instead."""
+    guided_episodes: float = 0.0
+    """Share of training episodes that begin with the task's scripted guide acting, for a random number of steps."""
 
 
 @dataclass(frozen=True)
@@ -52,25 +55,6 @@ class RelabelConfig:
 
     probability: float = 0.8
     """Share of a batch whose goal is replaced by one achieved later in the same episode; k = 4 is 0.8."""
-
-
-@dataclass(frozen=True)
-class RelayConfig:
-    """Learn to bring the gripper to the object first, and let that guide exploration (after RHER, Luo et al. 2022).
-
-    One network serves both stages and is told the stage by a one-hot input; a deployed policy has the last stage built in.
-    """
-
-    enabled: bool = False
-    """Only in tasks with an object."""
-    batch_fraction: float = 0.3
-    """Share of a batch that is trained on the first stage."""
-    guided_episodes: float = 0.5
-    """Share of training episodes in which the first stage acts until the gripper is near the object."""
-    guide_distance: float = 0.045
-    """The first stage acts while the gripper is farther than this from the object's centre [m]: about where they touch."""
-    success_distance: float = 0.03
-    """The first stage succeeds when the gripper is nearer than this to its goal [m]."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +111,6 @@ class TrainConfig:
     agent: AgentConfig = field(default_factory=AgentConfig)
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
     relabel: RelabelConfig = field(default_factory=RelabelConfig)
-    relay: RelayConfig = field(default_factory=RelayConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
@@ -150,8 +133,7 @@ class TrainConfig:
         shares = {
             "exploration.random_action": self.exploration.random_action,
             "relabel.probability": self.relabel.probability,
-            "relay.batch_fraction": self.relay.batch_fraction,
-            "relay.guided_episodes": self.relay.guided_episodes,
+            "exploration.guided_episodes": self.exploration.guided_episodes,
             "agent.polyak": self.agent.polyak,
         }
         for name, value in shares.items():
@@ -169,8 +151,11 @@ class TrainConfig:
                 f"buffer_steps is {self.buffer_steps}; one cycle of {self.num_envs} environments needs "
                 f"{self.num_envs * contract.episode_steps}"
             )
-        if self.relay.enabled and not contract.has_object:
-            raise ValueError(f"relay.enabled is true, but {self.task} has no object to reach first")
+        if self.exploration.guided_episodes and self.task not in GUIDES:
+            raise ValueError(
+                f"exploration.guided_episodes is {self.exploration.guided_episodes}, but {self.task} has no guide; "
+                f"tasks with one: {', '.join(GUIDES)}"
+            )
 
 
 def load_config(task: str, path_or_preset: str | None, overrides: list[str]) -> TrainConfig:

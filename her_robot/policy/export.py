@@ -18,7 +18,7 @@ _PACKAGES = ("her_robot", "mujoco", "gymnasium-robotics", "gymnasium", "torch", 
 
 
 def export_bundle(learner: Learner, config: TrainConfig, preset: RandomizationPreset) -> PolicyBundle:
-    """The learner's policy for the task itself, with the stage input built into the first layer's bias."""
+    """The learner's policy, its normalisers, and a golden trace over what it has met."""
     tensors = _actor_tensors(learner)
     tensors |= _normalizer_tensors("observation", learner.observation_normalizer, config)
     tensors |= _normalizer_tensors("goal", learner.goal_normalizer, config)
@@ -54,11 +54,6 @@ def _actor_tensors(learner: Learner) -> dict[str, np.ndarray]:
         tensors |= {f"layer{layer}.{part}": state[f"{index}.{part}"] for part in ("weight", "bias")}
         if f"{index + 1}.weight" in state and index + 1 not in linear:
             tensors |= {f"norm{layer}.{part}": state[f"{index + 1}.{part}"] for part in ("weight", "bias")}
-    inputs = learner.contract.observation_size + learner.contract.goal_size
-    stage_weights = tensors["layer0.weight"][:, inputs:]
-    if stage_weights.size:
-        tensors["layer0.bias"] = tensors["layer0.bias"] + stage_weights[:, -1]
-        tensors["layer0.weight"] = tensors["layer0.weight"][:, :inputs]
     return tensors
 
 

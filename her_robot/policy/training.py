@@ -16,9 +16,9 @@ from her_robot.errors import TrainingDivergedError
 from her_robot.policy.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.ddpg import Losses
+from her_robot.policy.guide import GUIDES
 from her_robot.policy.learner import Learner
 from her_robot.policy.replay import Episodes
-from her_robot.policy.stages import Guide
 from her_robot.sim.goal_env import BatchedGoalEnv
 
 _EVALUATION_SEED = 500_000_000
@@ -65,7 +65,7 @@ class Trainer:
         self._env = BatchedGoalEnv(config.task, config.num_envs, threads, self.preset, AutoresetMode.DISABLED)
         self._env.reset(seed=config.seed)
         self._evaluation_envs = _evaluation_envs(config, threads, self.preset)
-        self._guide = Guide(self.contract, config.relay, config.num_envs)
+        self._guide = GUIDES.get(config.task)
         self._rng = np.random.default_rng([config.seed, 1])
         self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None)
 
@@ -161,13 +161,13 @@ class Trainer:
         env, rng = self._env, self._rng
         observation, _ = env.reset()
         desired = observation["desired_goal"]
-        self._guide.begin_episodes(rng)
+        guided_steps = self._draw_guided_steps()
         observations, achieved, actions = [observation["observation"]], [observation["achieved_goal"]], []
-        for _ in range(self.contract.episode_steps):
+        for step in range(self.contract.episode_steps):
             if uniformly:
                 action = rng.uniform(-1.0, 1.0, (env.num_envs, self.contract.action_size))
             else:
-                action = self._noisy_action(observation["observation"], desired)
+                action = self._exploring_action(observation["observation"], desired, step < guided_steps)
             observation, *_ = env.step(action)
             observations.append(observation["observation"])
             achieved.append(observation["achieved_goal"])
@@ -179,10 +179,18 @@ class Trainer:
             action=np.stack(actions, axis=1).astype(np.float32),
         )
 
-    def _noisy_action(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+    def _draw_guided_steps(self) -> np.ndarray:
+        """For how many steps the guide acts in each environment, (num_envs,)."""
+        size, rng = self._env.num_envs, self._rng
+        guided = rng.random(size) < self.config.exploration.guided_episodes
+        return np.where(guided, rng.integers(1, self.contract.episode_steps + 1, size), 0)
+
+    def _exploring_action(self, observation: np.ndarray, desired_goal: np.ndarray, guided: np.ndarray) -> np.ndarray:
+        """What the policy would do, or the guide where it acts, with noise, and now and then at random."""
         rng, exploration = self._rng, self.config.exploration
-        stage, goal = self._guide.stage_and_goal(observation, desired_goal)
-        action = self.learner.act(observation, goal, stage)
+        action = self.learner.act(observation, desired_goal)
+        if self._guide is not None and guided.any():
+            action[guided] = self._guide(self.contract, observation[guided], desired_goal[guided])
         action = np.clip(action + exploration.noise * rng.standard_normal(action.shape), -1.0, 1.0)
         explores = rng.random(len(action)) < exploration.random_action
         return np.where(explores[:, None], rng.uniform(-1.0, 1.0, action.shape), action)

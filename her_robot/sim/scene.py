@@ -25,11 +25,16 @@ _COLLIDING_BODIES = ("gripper_link", "r_gripper_finger_link", "l_gripper_finger_
 _PLATE_THICKNESS = 0.0002
 """A plate's middle lies in the surface that it is printed on, so half of this stands out [m]."""
 _PIXELS_PER_METER = 8000
+_LARGEST_TABLE_OFFSET = 0.2
 
 
 @dataclass(frozen=True)
 class JointControlConfig:
-    """Each arm joint is a position servo: torque = stiffness * (reference - position) + damping * (its rate)."""
+    """Each arm joint is a servo: torque = stiffness * (reference - position) + damping * (its rate).
+
+    The rotor's inertia outweighs the links', so that all joints answer alike: like a low pass of `damping / stiffness`
+    (50 ms by default) without overshoot, as far as damping^2 > 4 stiffness inertia. Gravity is compensated.
+    """
 
     stiffness: float = 3000.0
     """Proportional gain [Nm/rad]."""
@@ -39,6 +44,11 @@ class JointControlConfig:
     """Rotor inertia seen at the joint [kg m^2]."""
     friction_loss: float = 0.5
     """Dry friction of each joint [Nm]."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "stiffness", "damping", "armature")
+        if not self.friction_loss >= 0:
+            raise ValueError(f"friction_loss must not be negative, found {self.friction_loss}")
 
 
 @dataclass(frozen=True)
@@ -57,9 +67,11 @@ class SceneConfig:
     """The arm's servos."""
 
     def __post_init__(self) -> None:
-        for name in ("object_mass", "friction", "finger_mass"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, found {getattr(self, name)}")
+        _check_positive(self, "object_mass", "friction", "finger_mass")
+        if not abs(self.table_height_offset) <= _LARGEST_TABLE_OFFSET:
+            raise ValueError(
+                f"table_height_offset must be within {_LARGEST_TABLE_OFFSET} m, found {self.table_height_offset}"
+            )
 
 
 def compile_scene(
@@ -97,6 +109,12 @@ def table_top(model: mujoco.MjModel) -> float:
     table = model.body(TABLE)
     box = model.geom(table.geomadr[0])
     return float(table.pos[2] + box.pos[2] + box.size[2])
+
+
+def _check_positive(config: object, *names: str) -> None:
+    for name in names:
+        if not 0 < getattr(config, name) < np.inf:
+            raise ValueError(f"{name} must be above 0, found {getattr(config, name)}")
 
 
 def _remove_mocap_weld(spec: mujoco.MjSpec) -> None:

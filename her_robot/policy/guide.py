@@ -1,0 +1,64 @@
+"""Scripted guides that show a policy in training what contact is good for.
+
+HER learns from whatever is achieved; at first nothing is, because random actions hardly ever touch the object. A share of
+the training episodes begins with a guide acting, with the same exploration noise, and the policy learns from them
+off-policy. A trained policy holds nothing of it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from her_robot.contract import Contract, term_slice
+
+_BEHIND = 0.06
+"""Where a push starts: this far behind the object, as seen from the goal [m]."""
+_NEAR = 0.015
+"""The gripper is at a point when it is nearer than this [m]."""
+_CLEAR_HEIGHT = 0.075
+"""Above the object's centre, the closed fingers pass over it [m]."""
+_PUSH_HEIGHT = -0.003
+"""The grip point during a push, above the object's centre [m]."""
+_DONE = 0.012
+"""The object is left alone when it is nearer to the goal than this [m]."""
+_GAIN = 15.0
+"""Action per metre of error: one period's displacement is 0.05 m times the action."""
+
+
+def guide_push(contract: Contract, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+    """Actions (n, 4) that push the object towards the goal: over it, down behind it, then forward.
+
+    Args:
+        contract: of a task with an object.
+        observation: (n, observation_size).
+        desired_goal: (n, 3) [m].
+    """
+    grip = observation[:, term_slice(contract, "grip_pos")]
+    position = observation[:, term_slice(contract, "object_pos")]
+    remaining = (desired_goal - position)[:, :2]
+    distance = np.linalg.norm(remaining, axis=1, keepdims=True)
+    direction = remaining / np.maximum(distance, 1e-6)
+    relative = grip - position
+    along = np.einsum("ni,ni->n", relative[:, :2], direction)
+    sideways = relative[:, :2] - along[:, None] * direction
+
+    start = position[:, :2] - _BEHIND * direction
+    at_start = np.linalg.norm(start - grip[:, :2], axis=1) < _NEAR
+    low = relative[:, 2] < _CLEAR_HEIGHT / 2
+    pushing = low & (along < 0) & (np.linalg.norm(sideways, axis=1) < _NEAR)
+    blocked = low & ~pushing & ~at_start
+
+    target = np.concatenate([start, position[:, 2:] + _CLEAR_HEIGHT], axis=1)
+    target[blocked, :2] = grip[blocked, :2]
+    down = at_start | pushing
+    target[down, 2] = position[down, 2] + _PUSH_HEIGHT
+    forward = grip[:, :2] - sideways + np.minimum(0.3 * distance + 0.02, 0.05) * direction
+    target[pushing, :2] = forward[pushing]
+    action = np.zeros((len(observation), contract.action_size))
+    action[:, :3] = np.clip(_GAIN * (target - grip), -1.0, 1.0)
+    action[distance[:, 0] < _DONE] = 0.0
+    return action
+
+
+GUIDES: dict[str, Callable[[Contract, np.ndarray, np.ndarray], np.ndarray]] = {"fetch_push": guide_push}
+"""The guide of each task that has one."""
