@@ -32,13 +32,13 @@ _LARGEST_TABLE_OFFSET = 0.2
 class JointControlConfig:
     """Each arm joint is a servo: torque = stiffness * (reference - position) + damping * (its rate).
 
-    The rotor's inertia outweighs the links', so that all joints answer alike: like a low pass of `damping / stiffness`
-    (50 ms by default) without overshoot, as far as damping^2 > 4 stiffness inertia. Gravity is compensated.
+    A joint answers like a low pass of `damping / stiffness` (50 ms by default), and hardly overshoots up to an inertia
+    of damping^2 / (3 stiffness), 4 kg m^2: that of the rotor and the stretched arm. Gravity is compensated.
     """
 
-    stiffness: float = 3000.0
+    stiffness: float = 5000.0
     """Proportional gain [Nm/rad]."""
-    damping: float = 150.0
+    damping: float = 250.0
     """Derivative gain [Nms/rad]."""
     armature: float = 1.0
     """Rotor inertia seen at the joint [kg m^2]."""

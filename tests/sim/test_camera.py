@@ -1,0 +1,158 @@
+"""Images, and that they agree with the calibration: ids and orientations of all markers, intrinsics and pose."""
+
+from dataclasses import replace
+
+import cv2
+import mujoco
+import numpy as np
+import pytest
+
+from her_robot import configuration
+from her_robot.errors import ConfigurationError, HerRobotError
+from her_robot.robot.calibration import face_rotation, load_calibration, load_markers
+from her_robot.sim.camera import Camera, CameraConfig
+from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
+from her_robot.sim.scene import CAMERA, OBJECT
+
+MARKERS = load_markers("fetch_sim")
+
+
+@pytest.fixture(scope="module")
+def robot():
+    config = load_simulated_robot("fetch")
+    robot = SimulatedRobot(replace(config, camera=replace(config.camera, noise=0.0)), "fetch_push", 0)
+    yield robot
+    robot.close()
+
+
+def detect(image: np.ndarray) -> dict[int, np.ndarray]:
+    """Corners (4, 2) [px] of the markers in an image, by id; the first is the top left one of the print."""
+    dictionary = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, MARKERS.dictionary))
+    corners, ids, _ = cv2.aruco.ArucoDetector(dictionary).detectMarkers(image)
+    return {} if ids is None else {int(i): c[0] for i, c in zip(ids.ravel(), corners, strict=True)}
+
+
+def place(robot: SimulatedRobot, position, yaw: float = 0.0) -> None:
+    turn = [np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]
+    robot.data.joint(f"{OBJECT}:joint").qpos[:] = [*position, *turn]
+    mujoco.mj_forward(robot.model, robot.data)
+
+
+def project(robot: SimulatedRobot, points_world: np.ndarray) -> np.ndarray:
+    """Pixels (n, 2) of points (n, 3)."""
+    rotation, position = robot.camera_pose_base()
+    in_camera = (points_world - np.array(robot.contract.base_position) - position) @ rotation
+    pixels = in_camera @ robot.camera_intrinsics().T
+    return pixels[:, :2] / pixels[:, 2:]
+
+
+def square(size: float) -> np.ndarray:
+    """Corners of a marker in its own frame, in OpenCV's order (4, 3) [m]."""
+    return np.array([[-1, 1, 0], [1, 1, 0], [1, -1, 0], [-1, -1, 0]]) * size / 2
+
+
+def assert_corners(found: np.ndarray, expected: np.ndarray) -> None:
+    """That corners, found to whole pixels, are where they should be."""
+    np.testing.assert_allclose(found, expected, atol=1.5)
+    np.testing.assert_allclose(found.mean(axis=0), expected.mean(axis=0), atol=0.6)
+
+
+@pytest.mark.parametrize(
+    ("face", "yaw"), [("top", 0.3), ("front", np.pi), ("back", 0.2), ("left", np.pi / 2), ("right", -np.pi / 2)]
+)
+def test_each_face_shows_its_marker_where_the_calibration_expects_it(robot, face, yaw):
+    place(robot, [1.2, 0.70, 0.425], yaw)
+    found = detect(robot.render())
+    body = robot.data.body(OBJECT)
+    in_object = square(MARKERS.object.marker_size) @ face_rotation(face).T
+    in_object += face_rotation(face)[:, 2] * MARKERS.object.size / 2
+    corners = project(robot, in_object @ body.xmat.reshape(3, 3).T + body.xpos)
+    assert_corners(found[MARKERS.object.faces[face]], corners)
+
+
+@pytest.mark.parametrize("task", ["fetch_push", "fetch_reach"])
+def test_the_goal_tile_shows_its_markers_around_the_goal(task):
+    robot = SimulatedRobot(load_simulated_robot("fetch"), task, 4)
+    found, goal = detect(robot.render()), robot.ground_truth().goal
+    robot.close()
+    middle = goal - [0.0, 0.0, MARKERS.object.size / 2] if robot.contract.has_object else goal
+    seen = [marker for marker in MARKERS.goal.markers if marker.id in found]
+    assert len(seen) >= 3
+    for marker in seen:
+        corners = square(MARKERS.goal.marker_size) + np.array([*marker.center, 0.0]) + middle
+        assert_corners(found[marker.id], project(robot, corners))
+
+
+def test_object_and_goal_are_seen_wherever_they_start(robot):
+    goal_ids = {marker.id for marker in MARKERS.goal.markers}
+    for seed in range(20):
+        robot.reset(seed)
+        found = set(detect(robot.render()))
+        assert found & set(MARKERS.object.faces.values()), f"object not seen with seed {seed}"
+        assert found & goal_ids, f"goal not seen with seed {seed}"
+
+
+@pytest.mark.parametrize("task", ["fetch_push", "fetch_reach"])
+def test_the_whole_workspace_is_in_view(task):
+    robot = SimulatedRobot(load_simulated_robot("fetch"), task, 0)
+    low, high = np.array(robot.contract.goal_low), np.array(robot.contract.goal_high)
+    low[2] = max(low[2], 0.40)
+    box = np.array(np.meshgrid(*np.stack([low, high], axis=1))).reshape(3, -1).T
+    pixels = project(robot, box)
+    robot.close()
+    assert (pixels > 20).all()
+    assert (pixels < np.array([640, 480]) - 20).all()
+
+
+def test_the_shipped_calibration_is_that_of_the_simulated_camera(robot):
+    calibration = load_calibration("fetch_sim")
+    rotation, position = robot.camera_pose_base()
+    np.testing.assert_allclose(calibration.camera.matrix, robot.camera_intrinsics(), atol=1e-6)
+    np.testing.assert_allclose(calibration.hand_eye.position, position, atol=1e-4)
+    np.testing.assert_allclose(calibration.hand_eye.rotation, rotation, atol=1e-4)
+
+
+def test_noise_is_as_strong_as_configured_new_in_each_image_and_repeats_with_the_seed(robot):
+    clean = robot.render().astype(float)
+    np.testing.assert_array_equal(robot.render(), clean)
+    camera = Camera(robot.model, CAMERA, replace(robot.config.camera, noise=3.0))
+    camera.reseed(5)
+    first, second = (camera.capture(robot.data).result() for _ in range(2))
+    camera.reseed(5)
+    again = camera.capture(robot.data).result()
+    camera.close()
+    grey = (clean > 20) & (clean < 235)
+    assert (first - clean)[grey].std() == pytest.approx(3.0, rel=0.05)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_an_image_is_of_the_moment_it_was_taken(robot):
+    place(robot, [1.2, 0.70, 0.425])
+    before = robot.render()
+    pending = robot.capture()
+    place(robot, [1.4, 0.80, 0.425])
+    np.testing.assert_array_equal(pending.result(), before)
+
+
+def test_without_opengl_the_message_names_what_to_install(robot, monkeypatch):
+    monkeypatch.setenv("MUJOCO_GL", "nothing")
+    camera = Camera(robot.model, CAMERA, robot.config.camera)
+    with pytest.raises(HerRobotError, match="apt-get install libegl1 libgl1"):
+        camera.capture(robot.data).result()
+    camera.close()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rate": 0.0}, "rate must be above 0"),
+        ({"width": 0}, "width and height must be above 0"),
+        ({"latency": -0.1}, "must not be negative"),
+        ({"noise": -1.0}, "must not be negative"),
+        ({"fps": 30.0}, "unknown key 'fps'"),
+    ],
+)
+def test_impossible_cameras_are_refused(values, message):
+    with pytest.raises(ConfigurationError, match=message):
+        configuration.build(CameraConfig, values, "robot.yaml")
