@@ -1,0 +1,79 @@
+"""The camera chain in training: rate, latency, hiding, holding."""
+
+import numpy as np
+import pytest
+
+from her_robot.contract import ObjectState, RobotState
+from her_robot.domain_rand.distribution import Range
+from her_robot.domain_rand.sensing import Sensing, SensingConfig
+
+PERIOD = 0.04
+SPEED = 0.5
+
+
+def _state(x, grip=(10.0, 0.0, 0.0)):
+    still = np.zeros((1, 3))
+    obj = ObjectState(np.array([[x, 0.0, 0.4]]), np.eye(3)[None], np.array([[SPEED, 0.0, 0.0]]), still)
+    return RobotState(np.array([grip]), still, np.zeros((1, 2)), np.zeros((1, 2)), obj)
+
+
+def _watch(config, steps, nominal=False, grip=(10.0, 0.0, 0.0)):
+    """What is seen of an object that moves at SPEED along x, beside where it is."""
+    sensing = Sensing(config, 1, PERIOD, np.random.default_rng(0))
+    sensing.reset(0, nominal, _state(0.0, grip))
+    seen, true = [], []
+    for step in range(1, steps + 1):
+        state = _state(SPEED * PERIOD * step, grip)
+        sensing.advance(state)
+        presented = sensing.present(state)
+        seen.append(presented.object.position[0, 0])
+        true.append(state.object.position[0, 0])
+    return np.array(seen), np.array(true), presented
+
+
+def test_a_nominal_row_sees_the_truth():
+    config = SensingConfig(camera_latency=Range(0.1, 0.1), position_noise=Range(0.05, 0.05), grip_noise=0.1)
+    seen, true, presented = _watch(config, 20, nominal=True)
+    np.testing.assert_array_equal(seen, true)
+    np.testing.assert_array_equal(presented.grip_position[0], [10.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.05, 0.1])
+def test_what_is_seen_lags_by_the_latency_and_up_to_a_frame(latency):
+    seen, true, _ = _watch(SensingConfig(camera_rate=15.0, camera_latency=Range(latency, latency)), 60)
+    lag = (true - seen)[10:] / SPEED
+    assert lag.min() >= latency - 1e-6
+    assert lag.max() <= latency + 1.0 / 15.0 + 1e-6
+    assert np.ptp(lag) > 0.02
+
+
+def test_images_come_at_the_cameras_rate():
+    seen, _, _ = _watch(SensingConfig(camera_rate=15.0), 100)
+    changes = np.count_nonzero(np.diff(seen))
+    assert changes == pytest.approx(100 * PERIOD * 15.0, abs=2)
+
+
+def test_velocity_is_estimated_from_what_is_seen():
+    _, _, presented = _watch(SensingConfig(), 40)
+    assert presented.object.velocity[0, 0] == pytest.approx(SPEED, rel=0.05)
+
+
+def test_a_lost_object_is_held_where_it_was():
+    config = SensingConfig(dropout=Range(1.0, 1.0))
+    seen, _, presented = _watch(config, 30)
+    np.testing.assert_array_equal(seen, seen[0])
+    np.testing.assert_array_equal(presented.object.velocity, 0.0)
+
+
+def test_the_gripper_hides_what_is_behind_it():
+    camera = (-1.0, 0.0, 1.4)
+    config = SensingConfig(camera_position=camera, gripper_radius=Range(0.05, 0.05), gripper_clearance=0.0)
+    hidden, _, _ = _watch(config, 10, grip=(-0.06, 0.0, 0.41))
+    visible, _, _ = _watch(config, 10, grip=(0.4, 0.2, 0.41))
+    assert np.count_nonzero(np.diff(hidden)) == 0
+    assert np.count_nonzero(np.diff(visible)) > 2
+
+
+def test_latency_beyond_the_history_is_refused():
+    with pytest.raises(ValueError, match="camera_latency must not exceed"):
+        Sensing(SensingConfig(camera_latency=Range(1.0, 1.0)), 1, PERIOD, np.random.default_rng(0))

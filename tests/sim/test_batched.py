@@ -1,0 +1,71 @@
+"""The batched simulation against Gymnasium-Robotics, step by step."""
+
+import numpy as np
+import pytest
+from gymnasium.utils import seeding
+
+from her_robot import contract as contracts
+from her_robot.contract import CONTRACTS
+from her_robot.sim.batched import BatchedSimulation
+from her_robot.sim.tasks import fetch_task, make_gymnasium_env
+
+
+def _toward_object(observation, rng):
+    """Actions that soon touch the object, so that contacts are compared too."""
+    noise = rng.normal(0.0, 0.3, 3)
+    reach = observation[6:9] * 8 if observation.size > 10 else 0.0
+    return np.append(np.clip(reach + noise, -1, 1), rng.uniform(-1, 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_whole_episodes_agree_with_gymnasium_robotics(name):
+    task = fetch_task(name)
+    contract = task.contract
+    env = make_gymnasium_env(contract.environment)
+    simulation = BatchedSimulation(task, num_envs=2, num_threads=2)
+    for seed in range(3):
+        rng, _ = seeding.np_random(seed)
+        expected, _ = env.reset(seed=seed)
+        position = task.sample_object_position(rng) if contract.has_object else None
+        for row in range(2):
+            simulation.reset(row, position)
+        np.testing.assert_array_equal(task.sample_goal(rng), expected["desired_goal"])
+        noise = np.random.default_rng(seed)
+        for _ in range(contract.episode_steps):
+            action = _toward_object(expected["observation"], noise)
+            expected, reward, *_ = env.step(action)
+            state = simulation.step(np.stack([action, action]))
+            observation = contracts.observation(contract, state)
+            achieved = contracts.achieved_goal(contract, state)
+            for row in range(2):
+                np.testing.assert_allclose(observation[row], expected["observation"], atol=1e-6)
+                np.testing.assert_allclose(achieved[row], expected["achieved_goal"], atol=1e-6)
+            assert contracts.sparse_reward(contract, achieved, expected["desired_goal"])[0] == reward
+    simulation.close()
+
+
+def test_actions_are_clipped_and_checked():
+    task = fetch_task("fetch_reach")
+    simulation = BatchedSimulation(task, num_envs=2)
+    for row in range(2):
+        simulation.reset(row, None)
+    state = simulation.step(np.array([[5.0, 0, 0, 0], [1.0, 0, 0, 0]]))
+    np.testing.assert_array_equal(state.grip_position[0], state.grip_position[1])
+    with pytest.raises(ValueError, match=r"expected \(2, 4\)"):
+        simulation.step(np.zeros((3, 4)))
+
+
+def test_no_rows_are_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        BatchedSimulation(fetch_task("fetch_reach"), num_envs=0)
+
+
+def test_a_turned_and_lifted_object_rests_there():
+    task = fetch_task("fetch_push")
+    simulation = BatchedSimulation(task, num_envs=1)
+    position = task.home_grip_position[:2] + 0.12
+    simulation.reset(0, position, object_yaw=0.3)
+    rotation = simulation.state().object.rotation[0]
+    assert np.arctan2(rotation[1, 0], rotation[0, 0]) == pytest.approx(0.3)
+    simulation.reset(0, position, height_offset=0.01)
+    assert simulation.state().object.position[0, 2] == pytest.approx(task.object_height + 0.01)

@@ -1,0 +1,112 @@
+"""The goal environment: checkers, distributions, seeds, episode ends, randomisation."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+
+from her_robot.contract import CONTRACTS, contract_of
+from her_robot.domain_rand.preset import load_preset
+from her_robot.sim.goal_env import BatchedGoalEnv, GoalEnv
+from her_robot.sim.tasks import make_gymnasium_env
+
+
+@pytest.mark.parametrize("task", CONTRACTS)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_passes_gymnasiums_checker(task):
+    check_env(GoalEnv(task), skip_render_check=True)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_passes_stable_baselines3s_checker():
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    checker.check_env(GoalEnv("fetch_push"), warn=False)
+
+
+@pytest.mark.parametrize("task", CONTRACTS)
+def test_resets_are_those_of_gymnasium_robotics(task):
+    env = BatchedGoalEnv(task, num_envs=4)
+    reference = make_gymnasium_env(contract_of(task).environment)
+    observation, _ = env.reset(seed=100)
+    for row in range(4):
+        expected, _ = reference.reset(seed=100 + row)
+        for name in expected:
+            np.testing.assert_allclose(observation[name][row], expected[name], atol=1e-9)
+
+
+def _rollout(env, seed, steps):
+    rng = np.random.default_rng(3)
+    observation, _ = env.reset(seed=seed)
+    trace = [observation["observation"]]
+    for _ in range(steps):
+        observation, *_ = env.step(rng.uniform(-1, 1, env.action_space.shape))
+        trace.append(observation["observation"])
+    return np.array(trace)
+
+
+@pytest.mark.parametrize("preset", ["none", "robot_loop"])
+def test_the_same_seed_gives_the_same_episodes_twice(preset):
+    env = BatchedGoalEnv("fetch_push", num_envs=3, randomization=load_preset(preset))
+    np.testing.assert_array_equal(_rollout(env, 5, 60), _rollout(env, 5, 60))
+    assert not np.array_equal(_rollout(env, 5, 5), _rollout(env, 6, 5))
+
+
+def test_a_finished_row_keeps_its_final_observation_and_starts_anew():
+    env = BatchedGoalEnv("fetch_reach", num_envs=2)
+    first, _ = env.reset(seed=0)
+    for step in range(1, 51):
+        observation, _, terminated, truncated, info = env.step(np.ones((2, 4)))
+        assert not terminated.any()
+        assert truncated.all() == (step == 50)
+    final = info["final_obs"]
+    assert np.linalg.norm(final["observation"][0, :3] - first["observation"][0, :3]) > 0.1
+    np.testing.assert_allclose(observation["observation"][:, :3], first["observation"][:, :3], atol=1e-6)
+    assert not np.array_equal(observation["desired_goal"], final["desired_goal"])
+
+
+def test_without_autoreset_the_final_observation_is_returned():
+    env = BatchedGoalEnv("fetch_reach", num_envs=1, autoreset_mode=AutoresetMode.DISABLED)
+    env.reset(seed=0)
+    for _ in range(50):
+        observation, _, _, truncated, info = env.step(np.ones((1, 4)))
+    assert truncated.all()
+    assert "final_obs" not in info
+    assert observation["observation"][0, 0] > 1.4
+
+
+def test_random_states_can_be_restored():
+    env = BatchedGoalEnv("fetch_push", num_envs=2, randomization=load_preset("robot_loop"))
+    env.reset(seed=1)
+    states = env.random_states()
+    expected, _ = env.reset()
+    env.reset(seed=9)
+    env.set_random_states(states)
+    again, _ = env.reset()
+    for name in expected:
+        np.testing.assert_array_equal(again[name], expected[name])
+
+
+def test_compute_reward_is_vectorised():
+    env = GoalEnv("fetch_push")
+    goals = np.array([[0.0, 0, 0], [0.1, 0, 0]])
+    np.testing.assert_array_equal(env.compute_reward(goals, np.zeros((2, 3)), {}), [0.0, -1.0])
+
+
+def test_nominal_rows_are_not_randomised():
+    preset = load_preset("robot_loop")
+    env = BatchedGoalEnv("fetch_push", num_envs=40, randomization=preset)
+    reference = BatchedGoalEnv("fetch_push", num_envs=40)
+    observation, _ = env.reset(seed=0)
+    expected, _ = reference.reset(seed=0)
+    same = (observation["observation"] == expected["observation"]).all(axis=1)
+    assert 0.15 < same.mean() < 0.7
+    assert preset.nominal_fraction == pytest.approx(same.mean(), abs=0.25)
+
+
+def test_the_single_environment_is_truncated():
+    env = GoalEnv("fetch_reach")
+    assert isinstance(env, gymnasium.Env)
+    env.reset(seed=0)
+    ends = [env.step(env.action_space.sample())[3] for _ in range(50)]
+    assert ends == [False] * 49 + [True]
