@@ -2,11 +2,13 @@
 
 import json
 import sys
+import time
 
 import rclpy
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -56,14 +58,12 @@ class SimRobotNode(Node):
         self._frame = load_calibration(config.calibration).hand_eye.camera_frame
         self._commands_refused = 0
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 10) if publish_clock else None
-        self._pacer: Pacer | None = None
+        self._pacer = Pacer(time.time(), self._robot.time)
+        self._robot_makes_time = publish_clock or mode == "lockstep"
         self._make_interface()
         if mode == "lockstep":
             self.create_service(Trigger, "~/step", self._on_step)
         else:
-            # On the system's clock: the ROS clock may be the one that this node publishes.
-            self._system_clock = Clock(clock_type=ClockType.SYSTEM_TIME)
-            self._pacer = Pacer(self._now(), self._robot.time)
             self.create_timer(_PACING_PERIOD_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.get_logger().info(f"simulated robot for {task}, {mode.replace('_', ' ')}")
 
@@ -89,19 +89,16 @@ class SimRobotNode(Node):
     def _seed(self) -> int:
         return self.get_parameter("episode_seed").value
 
-    def _now(self) -> float:
-        return self._system_clock.now().nanoseconds * 1e-9
-
     def _offset(self) -> float:
-        """ROS time when the robot's clock was 0 [s]. Where this node, or a stepper, makes the time, the two are one."""
-        return 0.0 if self._pacer is None or self._clock_publisher is not None else self._pacer.offset
+        """ROS time when the robot's clock was 0 [s]: 0 where ROS time is the robot's."""
+        return 0.0 if self._robot_makes_time else self._pacer.offset
 
     def _stamp(self, robot_time: float):
         return conversions.to_stamp(robot_time + self._offset())
 
     def _on_timer(self) -> None:
         slips = self._pacer.slips
-        self._advance(self._pacer.due(self._now(), self._robot.time))
+        self._advance(self._pacer.due(time.time(), self._robot.time))
         if self._pacer.slips > slips:
             self.get_logger().warning(
                 f"this machine does not keep up with real time, or its clock was set: {self._pacer.slips} times so far",
@@ -119,10 +116,9 @@ class SimRobotNode(Node):
         self._sensors.reset(seed)
         return self._reply(response, seed=seed)
 
-    def _reply(self, response: Trigger.Response, **values: int) -> Trigger.Response:
-        time = self._robot.time + self._offset()
-        response.success = True
-        response.message = json.dumps({"time_s": time, **values, "commands_refused": self._commands_refused})
+    def _reply(self, response: Trigger.Response, **values: float) -> Trigger.Response:
+        values = {"time_s": self._robot.time + self._offset(), **values, "commands_refused": self._commands_refused}
+        response.success, response.message = True, json.dumps(values)
         return response
 
     def _advance(self, duration: float) -> int:

@@ -1,7 +1,6 @@
 from collections import Counter
 from concurrent.futures import Future
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,17 +11,19 @@ from her_robot.sim.robot import GroundTruth, JointMeasurement, SimulatedRobot, S
 from her_robot.sim.sensors import CameraImage, SensorStream
 
 
-class StubRobot:
+class StubRobot(SimulatedRobot):
     """A clock, and images that are rendered when the test says so."""
 
-    contract = contract_of("fetch_reach")
-    timestep = 0.002
-
     def __init__(self, latency: float = 0.03) -> None:
+        self.contract = contract_of("fetch_reach")
         self.config = SimulatedRobotConfig(camera=CameraConfig(rate=15.0, latency=latency))
         self.ticks = 0
         self.images: list[Future] = []
         self.render_at_once = True
+
+    @property
+    def timestep(self) -> float:
+        return 0.002
 
     @property
     def time(self) -> float:
@@ -43,8 +44,9 @@ class StubRobot:
     def joint_state(self) -> JointMeasurement:
         return JointMeasurement(self.time, (), np.zeros(0), np.zeros(0))
 
-    def ground_truth(self) -> SimpleNamespace:
-        return SimpleNamespace(time=self.time)
+    def ground_truth(self) -> GroundTruth:
+        nowhere = np.zeros(3)
+        return GroundTruth(self.time, None, None, nowhere, nowhere, np.array([1.0, 0.0, 0.0, 0.0]))
 
 
 def times(reports, kind) -> np.ndarray:
@@ -53,9 +55,9 @@ def times(reports, kind) -> np.ndarray:
 
 def test_every_sensor_has_its_rate():
     reports = list(SensorStream(StubRobot(latency=0.0), real_time=False).advance(2.0))
-    assert Counter(map(type, reports)) == {JointMeasurement: 200, CameraImage: 30, SimpleNamespace: 50}
+    assert Counter(map(type, reports)) == {JointMeasurement: 200, CameraImage: 30, GroundTruth: 50}
     np.testing.assert_allclose(times(reports, JointMeasurement), np.arange(1, 201) * 0.01, atol=1e-9)
-    np.testing.assert_allclose(times(reports, SimpleNamespace), np.arange(1, 51) * 0.04, atol=1e-9)
+    np.testing.assert_allclose(times(reports, GroundTruth), np.arange(1, 51) * 0.04, atol=1e-9)
     late = times(reports, CameraImage) - np.arange(1, 31) / 15
     assert (late >= -1e-9).all()
     assert (late < 0.002).all()
