@@ -1,0 +1,60 @@
+"""Training configurations: presets load, mistakes are refused by name."""
+
+import pytest
+
+from her_robot import resources
+from her_robot.contract import CONTRACTS
+from her_robot.errors import ConfigurationError, UnknownNameError
+from her_robot.policy.config import load_config
+
+
+@pytest.mark.parametrize("task", CONTRACTS)
+def test_every_task_has_a_preset_and_takes_the_published_one(task):
+    assert load_config(task, None, []).task == task
+    published = load_config(task, "published", [])
+    assert published.agent.polyak == 0.95
+    assert published.agent.action_l2 == 1.0
+    assert published.network.hidden_sizes == (256, 256, 256)
+    assert published.relabel.probability == 0.8
+    assert (published.exploration.noise, published.exploration.random_action) == (0.2, 0.3)
+    # 19 workers, 2 episodes and batches of 256 each; 50 epochs of 50 cycles.
+    assert (published.num_envs, published.batch_size) == (19 * 2, 19 * 256)
+    assert published.total_steps == 50 * 50 * 38 * 50
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("agent.gama=0.9", r"unknown key 'gama'; did you mean 'gamma'"),
+        ("agent.gamma=high", r"agent: gamma: expected float, found 'high'"),
+        ("agent.gamma=1.5", r"agent.gamma must lie between 0 and 1"),
+        ("num_envs=0", r"num_envs must be above 0"),
+        ("relabel.probability=2", r"relabel.probability must lie in \[0, 1\]"),
+        ("device=tpu", r"'tpu' is not one of cpu, cuda"),
+        ("buffer_steps=10", r"buffer_steps is 10; one cycle"),
+        ("network.hidden_sizes=[]", r"hidden_sizes must be positive"),
+        ("agent.gamma.x=1", r"'gamma' is a value, not a section"),
+        ("gamma", r"expected key=value"),
+    ],
+)
+def test_wrong_overrides(override, message):
+    with pytest.raises(ConfigurationError, match=message):
+        load_config("fetch_push", None, [override])
+
+
+def test_a_guide_only_where_there_is_one():
+    with pytest.raises(ConfigurationError, match=r"fetch_reach has no guide; tasks with one: fetch_push"):
+        load_config("fetch_reach", None, ["exploration.guided_episodes=0.5"])
+
+
+def test_unknown_task_and_preset():
+    with pytest.raises(UnknownNameError, match="did you mean 'fetch_push'"):
+        load_config("fetch_psh", None, [])
+    with pytest.raises(UnknownNameError, match=r"unknown training preset 'publish'.*published"):
+        load_config("fetch_push", "publish", [])
+
+
+def test_a_configuration_for_another_task():
+    path = resources.share_directory() / "config" / "train" / "fetch_reach.yaml"
+    with pytest.raises(ConfigurationError, match="is for task 'fetch_reach', not 'fetch_push'"):
+        load_config("fetch_push", str(path), [])

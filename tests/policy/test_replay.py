@@ -1,0 +1,47 @@
+"""The ring of episodes."""
+
+import numpy as np
+
+from her_robot.policy.replay import Episodes, ReplayBuffer
+
+
+def _episodes(*labels):
+    n = len(labels)
+    value = np.array(labels, np.float32)[:, None, None]
+    return Episodes(
+        observation=np.broadcast_to(value, (n, 6, 3)),
+        achieved_goal=np.broadcast_to(value, (n, 6, 2)),
+        desired_goal=np.broadcast_to(value[:, 0], (n, 2)),
+        action=np.broadcast_to(value, (n, 5, 1)),
+    )
+
+
+def _buffer(episodes=3):
+    return ReplayBuffer(episodes * 5, 5, 3, 2, 1)
+
+
+def test_the_oldest_make_room():
+    buffer = _buffer()
+    buffer.add(_episodes(1, 2))
+    assert len(buffer) == 2
+    buffer.add(_episodes(3, 4))
+    assert len(buffer) == 3
+    assert sorted(buffer.episodes.action[:, 0, 0]) == [2, 3, 4]
+
+
+def test_drawn_steps_have_a_successor():
+    buffer = _buffer()
+    buffer.add(_episodes(1, 2, 3))
+    episode, step = buffer.draw(1000, np.random.default_rng(0))
+    assert set(episode) == {0, 1, 2}
+    assert set(step) == {0, 1, 2, 3, 4}
+
+
+def test_state_round_trip_of_a_ring_that_has_wrapped():
+    buffer, restored = _buffer(), _buffer()
+    buffer.add(_episodes(1, 2, 3, 4))
+    restored.restore({name: array.copy() for name, array in buffer.state().items()})
+    buffer.add(_episodes(5))
+    restored.add(_episodes(5))
+    for name, array in vars(buffer.episodes).items():
+        np.testing.assert_array_equal(getattr(restored.episodes, name), array)

@@ -1,0 +1,130 @@
+"""The loop at toy size: it learns, it resumes to the bit, it survives being killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from her_robot.errors import CheckpointError, TrainingDivergedError
+from her_robot.policy.bundle import PolicyBundle
+from her_robot.policy.checkpoint import has_checkpoint
+from her_robot.policy.config import load_config
+from her_robot.policy.train import train_command
+from her_robot.policy.trackers import read_progress
+from her_robot.policy.training import Trainer
+
+TOY = [
+    "num_envs=4",
+    "num_threads=1",
+    "batch_size=32",
+    "updates_per_cycle=5",
+    "warmup_steps=200",
+    "buffer_steps=5000",
+    "network.hidden_sizes=[16, 16]",
+    "evaluation.interval_steps=400",
+    "evaluation.episodes=4",
+]
+
+
+def _trainer(directory, steps, task="fetch_push"):
+    return Trainer(load_config(task, None, [*TOY, f"total_steps={steps}"]), directory)
+
+
+def _finish(trainer):
+    progress = list(trainer.run())
+    trainer.close()
+    return progress
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
+    whole = _trainer(tmp_path / "whole", 800)
+    _finish(whole)
+    _finish(_trainer(tmp_path / "parts", 600))
+    resumed = _trainer(tmp_path / "parts", 800)
+    resumed.resume()
+    assert resumed.progress.env_steps == 600
+    _finish(resumed)
+    for name, tensor in whole.learner.agent.state().items():
+        assert torch.equal(tensor, resumed.learner.agent.state()[name]), name
+    expected, found = whole.learner.buffer.episodes, resumed.learner.buffer.episodes
+    np.testing.assert_array_equal(found.observation, expected.observation)
+    np.testing.assert_array_equal(found.action, expected.action)
+
+
+def test_progress_counts_steps_updates_and_evaluations(tmp_path):
+    progress = _finish(_trainer(tmp_path, 800))
+    assert [p.env_steps for p in progress] == [200, 400, 600, 800]
+    assert [p.updates for p in progress] == [0, 5, 10, 15]
+    assert [p.success_rate is not None for p in progress] == [False, True, False, True]
+    assert all(p.success_rate_randomized is not None for p in progress if p.success_rate is not None)
+
+
+def test_reach_is_learned_in_a_few_thousand_steps(tmp_path):
+    overrides = ["num_threads=1", "updates_per_cycle=200", "total_steps=6400", "warmup_steps=1600", "randomization=none"]
+    overrides += ["network.hidden_sizes=[64, 64]", "evaluation.interval_steps=6400", "evaluation.episodes=50"]
+    trainer = Trainer(load_config("fetch_reach", None, overrides), tmp_path)
+    assert _finish(trainer)[-1].success_rate >= 0.8
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_led_there(tmp_path):
+    trainer = _trainer(tmp_path, 800)
+    run = trainer.run()
+    next(run)
+    with torch.no_grad():
+        next(trainer.learner.agent.critic.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingDivergedError, match=r"What led there is kept in .*diverged"):
+        list(run)
+    assert has_checkpoint(tmp_path / "checkpoints" / "diverged")
+    trainer.close()
+
+
+def test_the_command_writes_what_it_promises(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("her_robot.policy.train._FINAL_EPISODES", 2)
+    out = tmp_path / "run"
+    assert train_command("fetch_push", overrides=TOY, out=out, steps=800, seed=3) == 0
+    assert {path.name for path in out.iterdir()} >= {
+        "config.yaml",
+        "progress.csv",
+        "tensorboard",
+        "checkpoints",
+        "policy",
+        "success.png",
+    }
+    rows = read_progress(out / "progress.csv")
+    assert [int(row["env_steps"]) for row in rows] == [200, 400, 600, 800]
+    card = PolicyBundle.load(out / "policy", "fetch_push").card
+    assert card["training"]["seed"] == 3
+    assert card["success"]["episodes"] == 2
+    with pytest.raises(CheckpointError, match="already holds a run; go on with --resume"):
+        train_command("fetch_push", overrides=TOY, out=out)
+    with pytest.raises(CheckpointError, match="only --steps can be changed, not batch_size=3"):
+        train_command("fetch_push", overrides=["batch_size=3"], out=out, resume=True)
+    assert train_command("fetch_push", out=out, steps=1000, resume=True) == 0
+    assert [int(row["env_steps"]) for row in read_progress(out / "progress.csv")] == [200, 400, 600, 800, 1000]
+
+
+def test_a_killed_run_resumes_from_its_last_checkpoint(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "her_robot.cli", "train", "fetch_push", "--out", str(out)]
+    options = [item for override in [*TOY, "checkpoint_interval=0.01"] for item in ("--set", override)]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not has_checkpoint(out / "checkpoints") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    config = load_config("fetch_push", str(out / "config.yaml"), [])
+    trainer = Trainer(config, out)
+    trainer.resume()
+    at = trainer.progress.env_steps
+    assert at >= 200
+    assert next(trainer.run()).env_steps == at + 200
+    trainer.close()
