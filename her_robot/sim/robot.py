@@ -54,7 +54,7 @@ class SimulatedRobotConfig:
 
     def __post_init__(self) -> None:
         for name in ("command_delay", "encoder_noise", "velocity_noise", "object_yaw"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
         if not self.joint_state_rate > 0:
             raise ValueError(f"joint_state_rate must be above 0, found {self.joint_state_rate}")
