@@ -18,19 +18,23 @@ _LOG_TAIL_LINES = 15
 class NodeProcesses:
     """The nodes of one loop, each a Python module with a log file of its own."""
 
-    def __init__(self, log_directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, log_directory: Path, environment: Mapping[str, str], package: str = "her_robot.ros_nodes"
+    ) -> None:
         """
         Args:
             log_directory: logs go to `<node>.log` in here.
             environment: variables to set for the nodes, beside this process's own.
+            package: where the nodes' modules are.
         """
+        self._package = package
         self._logs = log_directory
         self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
         self._processes: dict[str, subprocess.Popen] = {}
 
     def start(self, node: str, parameters: Mapping[str, object]) -> None:
-        """Start `her_robot.ros_nodes.<node>` with ROS parameters."""
-        arguments = [sys.executable, "-m", f"her_robot.ros_nodes.{node}", "--ros-args"]
+        """Start the module of `node` with ROS parameters."""
+        arguments = [sys.executable, "-m", f"{self._package}.{node}", "--ros-args"]
         for name, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             arguments += ["-p", f"{name}:={text}"]

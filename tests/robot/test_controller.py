@@ -1,0 +1,304 @@
+"""One control period after another: phases, joint maps, holds, and a real policy on the simulated robot."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from her_robot.contract import contract_of
+from her_robot.errors import BundleError
+from her_robot.policy.bundle import PolicyBundle
+from her_robot.robot.calibration import JointOffsets, Table
+from her_robot.robot.controller import PolicyController, load_controller
+from her_robot.robot.kinematics import Kinematics
+from her_robot.robot.profile import load_profile
+
+PROFILE = load_profile("fetch")
+PERIOD = 0.04
+NAMES = (*PROFILE.joint_names, *PROFILE.gripper.joints)
+
+
+class ConstantPolicy(PolicyBundle):
+    """A bundle of the real class whose network is replaced by a constant."""
+
+    def __init__(self, task, action):
+        super().__init__(contract_of(task), {}, {})
+        object.__setattr__(self, "action", np.array(action, np.float32))
+
+    def act(self, observation, desired_goal):
+        assert observation.shape == (self.contract.observation_size,)
+        assert np.isfinite(observation).all()
+        return self.action
+
+
+class PerfectArm:
+    """Joints that are where they were told to be one period ago, and inputs that are all well."""
+
+    def __init__(self, task="fetch_push", action=(0.0, 0.0, 0.0, 0.0), profile=PROFILE, offsets=None, table=None):
+        self.controller = PolicyController(
+            ConstantPolicy(task, action), profile, JointOffsets(offsets or {}), table
+        )
+        self.contract, self.profile = self.controller.contract, profile
+        self.joints = profile.to_robot(np.array(profile.look[task]))
+        self.velocities = np.zeros(7)
+        self.time = 0.0
+        self.goal = np.array(self.contract.goal_low) - self.contract.base_position + [0.1, 0.1, 0.0]
+        self.object = self.goal + [0.05, 0.0, 0.0]
+        self.sees = True
+
+    def measure(self, **changes):
+        positions = [*self.joints, 0.0, 0.0]
+        velocities = [*self.velocities, 0.0, 0.0]
+        measured = {"names": NAMES, "positions": positions, "velocities": velocities, **changes}
+        self.controller.observe_joints(self.time, measured["names"], measured["positions"], measured["velocities"])
+
+    def tick(self, measure=True, **changes):
+        self.time += PERIOD
+        if measure:
+            self.measure(**changes)
+        if self.sees:
+            self.controller.observe_goal(self.time, self.goal)
+            if self.contract.has_object:
+                self.controller.observe_object(self.time, self.object, np.eye(3))
+        command = self.controller.tick(self.time)
+        if command.joints is not None:
+            self.joints, self.velocities = command.joints.positions[0], command.joints.velocities[0]
+        return command
+
+    def run_until(self, phase, limit=300):
+        for _ in range(limit):
+            command = self.tick()
+            if command.phase == phase:
+                return command
+        raise AssertionError(f"still {command.phase}: {command.reason}")
+
+
+@pytest.mark.parametrize("task", ["fetch_push", "fetch_reach"])
+def test_phases_lead_from_the_look_pose_over_home_to_running(task):
+    arm = PerfectArm(task)
+    phases = []
+    for _ in range(150):
+        phases.append(arm.tick().phase)
+    order = list(dict.fromkeys(phases))
+    assert order[-1] == "running"
+    assert order.index("homing") < order.index("running")
+    assert arm.controller.steps > 0
+
+
+def test_a_low_arm_is_raised_before_it_looks():
+    arm = PerfectArm()
+    arm.joints = np.array(PROFILE.home["fetch_push"])
+    kinematics = Kinematics(PROFILE)
+    start, _ = kinematics.forward(arm.joints)
+    assert arm.tick().phase == "raising"
+    for _ in range(8):
+        arm.tick()
+    risen, _ = kinematics.forward(arm.joints)
+    assert risen[2] > start[2] + 0.02
+    np.testing.assert_allclose(risen[:2], start[:2], atol=2e-3)
+    arm.run_until("running")
+
+
+def test_it_looks_until_object_and_goal_are_seen():
+    arm = PerfectArm()
+    arm.sees = False
+    for _ in range(60):
+        command = arm.tick()
+    assert command.phase == "looking"
+    assert command.reason == "not seen yet: goal, object"
+    arm.sees = True
+    arm.run_until("running")
+
+
+def test_an_action_moves_the_tool_in_the_world_frame():
+    kinematics = Kinematics(PROFILE)
+    for axis, sign in ((0, 1), (1, -1), (2, 1)):
+        action = np.zeros(4)
+        action[axis] = 0.3 * sign
+        arm = PerfectArm(action=action)
+        arm.run_until("running")
+        start, _ = kinematics.forward(arm.joints)
+        for _ in range(8):
+            arm.tick()
+        moved = kinematics.forward(arm.joints)[0] - start
+        assert sign * moved[axis] > 0.03
+        others = np.delete(moved, axis)
+        assert np.abs(others).max() < 0.005
+
+
+def test_full_action_is_nearly_as_fast_as_in_simulation():
+    arm = PerfectArm(action=(0.0, 1.0, 0.0, 0.0))
+    arm.run_until("running")
+    kinematics = Kinematics(PROFILE)
+    for _ in range(7):
+        before = kinematics.forward(arm.joints)[0]
+        arm.tick()
+    speed = (kinematics.forward(arm.joints)[0] - before)[1] / PERIOD
+    assert 0.3 < speed < 0.85
+
+
+def test_the_tool_stays_in_the_workspace():
+    arm = PerfectArm(action=(0.0, 0.0, -1.0, 0.0))
+    arm.run_until("running")
+    kinematics = Kinematics(PROFILE)
+    for _ in range(40):
+        arm.tick()
+        assert kinematics.forward(arm.joints)[0][2] > PROFILE.workspace.low[2] - 0.002
+
+
+def test_orientation_is_kept_while_moving():
+    arm = PerfectArm(action=(0.2, 0.3, 0.1, 0.0))
+    arm.run_until("running")
+    kinematics = Kinematics(PROFILE)
+    expected = kinematics.forward(np.array(PROFILE.home["fetch_push"]))[1]
+    for _ in range(20):
+        arm.tick()
+    rotation = kinematics.forward(arm.joints)[1]
+    assert np.arccos(np.clip((np.trace(rotation @ expected.T) - 1) / 2, -1, 1)) < 0.05
+
+
+def test_joint_order_and_further_joints_do_not_matter():
+    plain, shuffled = PerfectArm(action=(0.3, 0, 0, 0)), PerfectArm(action=(0.3, 0, 0, 0))
+    order = np.random.default_rng(0).permutation(len(NAMES))
+    for _ in range(60):
+        positions, velocities = [*shuffled.joints, 0.0, 0.0], [*shuffled.velocities, 0.0, 0.0]
+        expected = plain.tick()
+        found = shuffled.tick(
+            names=["l_wheel_joint", *(NAMES[i] for i in order)],
+            positions=[9.0, *(positions[i] for i in order)],
+            velocities=[9.0, *(velocities[i] for i in order)],
+        )
+        np.testing.assert_array_equal(found.joints.positions, expected.joints.positions)
+
+
+def _hold_of(arm, **changes):
+    arm.run_until("running")
+    for _ in range(12):
+        command = arm.tick(**changes)
+    assert command.phase == "holding"
+    np.testing.assert_allclose(command.joints.velocities, 0.0, atol=1e-9)
+    assert arm.controller.holds == 1
+    return command.reason
+
+
+def test_missing_joints_hold():
+    arm = PerfectArm(action=(0.3, 0, 0, 0))
+    names = [name for name in NAMES if name != "elbow_flex_joint"]
+    assert _hold_of(arm, names=names) == "joint states lack elbow_flex_joint"
+    assert arm.run_until("running").reason == ""
+
+
+def test_values_that_are_not_finite_hold():
+    arm = PerfectArm(action=(0.3, 0, 0, 0))
+    reason = _hold_of(arm, positions=[np.nan, *[0.0] * 8])
+    assert reason == "joint states are not finite: shoulder_pan_joint"
+
+
+def test_too_few_positions_hold():
+    assert "3 positions for 9 names" in _hold_of(PerfectArm(), positions=[0.0] * 3)
+
+
+def test_stale_joint_states_hold():
+    arm = PerfectArm(action=(0.3, 0, 0, 0))
+    reason = _hold_of(arm, measure=False)
+    assert "joint states are" in reason
+    assert "s old (at most 0.15 s)" in reason
+
+
+def test_a_camera_that_stops_holds_after_the_objects_time_and_goes_on_when_it_returns():
+    arm = PerfectArm(action=(0.01, 0, 0, 0))
+    arm.run_until("running")
+    arm.sees = False
+    ticks = 0
+    while arm.tick().phase == "running":
+        ticks += 1
+        assert ticks < 200
+    assert ticks * PERIOD == pytest.approx(PROFILE.timing.object_timeout, abs=0.1)
+    assert "the object was seen" in arm.tick().reason
+    arm.sees = True
+    assert arm.tick().phase == "running"
+
+
+def test_goals_outside_of_the_workspace_hold():
+    arm = PerfectArm(action=(0.1, 0, 0, 0))
+    arm.run_until("running")
+    arm.goal = arm.goal + [0.5, 0.0, 0.0]
+    command = arm.tick()
+    assert command.phase == "holding"
+    assert "lies outside of the workspace" in command.reason
+    arm.goal = arm.goal - [0.5, 0.0, 0.0]
+    assert arm.tick().phase == "running"
+
+
+def test_poses_that_are_not_finite_are_ignored():
+    arm = PerfectArm()
+    arm.run_until("running")
+    arm.controller.observe_goal(arm.time + 1, np.array([np.nan, 0, 0]))
+    arm.controller.observe_object(arm.time + 1, np.array([np.nan, 0, 0]), np.eye(3))
+    assert arm.tick().phase == "running"
+
+
+def test_a_stop_is_latched():
+    arm = PerfectArm(action=(0.3, 0, 0, 0))
+    arm.run_until("running")
+    arm.controller.stop("button pressed")
+    for _ in range(20):
+        command = arm.tick()
+    assert (command.phase, command.reason) == ("stopped", "button pressed")
+    np.testing.assert_allclose(command.joints.velocities, 0.0, atol=1e-9)
+    arm.controller.rearm()
+    arm.run_until("running")
+
+
+def test_a_clock_that_jumps_back_starts_anew():
+    arm = PerfectArm()
+    arm.run_until("running")
+    arm.time -= 100.0
+    assert arm.tick().phase == "waiting"
+    assert arm.tick().phase in ("raising", "looking")
+    arm.run_until("running")
+
+
+def test_nothing_is_sent_before_joints_are_known():
+    arm = PerfectArm()
+    command = arm.controller.tick(1.0)
+    assert command.joints is None
+    assert command.reason == "no joint states yet"
+
+
+def test_signs_and_encoder_offsets_reach_the_same_tool_path():
+    joints = tuple(dataclasses.replace(joint, sign=-1.0, offset=0.2) for joint in PROFILE.joints)
+    turned = dataclasses.replace(PROFILE, joints=joints)
+    offsets = {"elbow_flex_joint": 0.05}
+    plain, mapped = PerfectArm(action=(0.3, 0, 0, 0)), PerfectArm(action=(0.3, 0, 0, 0), profile=turned, offsets=offsets)
+    error = np.array([offsets.get(name, 0.0) for name in PROFILE.joint_names])
+    mapped.joints = mapped.joints - error
+    for _ in range(60):
+        plain.tick()
+        mapped.tick()
+    np.testing.assert_allclose(turned.from_robot(mapped.joints + error), plain.joints, atol=1e-9)
+
+
+def test_a_table_of_another_height_shifts_the_world():
+    seen = []
+    for height in (0.40, 0.45):
+        arm = PerfectArm(table=Table(height, (0.0, -1.0), (1.0, 1.0)))
+        arm.goal = arm.goal + [0, 0, height - 0.40]
+        arm.object = arm.object + [0, 0, height - 0.40]
+        arm.run_until("running")
+        seen.append(arm.controller._state(arm.time))
+    np.testing.assert_allclose(seen[0].object.position, seen[1].object.position, atol=1e-9)
+    np.testing.assert_allclose(seen[0].grip_position[0, 2] - seen[1].grip_position[0, 2], 0.05, atol=1e-6)
+
+
+def test_a_robot_without_a_home_for_the_task_is_refused():
+    profile = dataclasses.replace(PROFILE, home={}, look={})
+    with pytest.raises(BundleError, match="no home and look pose for fetch_push"):
+        PolicyController(ConstantPolicy("fetch_push", np.zeros(4)), profile, JointOffsets({}))
+
+
+def test_load_controller_refuses_a_policy_for_another_task():
+    from her_robot.policy.bundle import shipped_bundle
+
+    with pytest.raises(BundleError, match="a policy for fetch_reach, not for fetch_push"):
+        load_controller("fetch_push", shipped_bundle("fetch_reach"), "fetch", "fetch_sim")

@@ -1,0 +1,122 @@
+"""The Fetch's profile against the compiled model, and refusals."""
+
+import dataclasses
+
+import mujoco
+import numpy as np
+import pytest
+
+from her_robot import configuration, resources
+from her_robot.contract import CONTRACTS
+from her_robot.errors import ConfigurationError, UnknownNameError
+from her_robot.robot.kinematics import Kinematics
+from her_robot.robot.profile import compile_model, load_profile
+from her_robot.sim.tasks import fetch_task
+
+
+@pytest.fixture(scope="module")
+def profile():
+    return load_profile("fetch")
+
+
+def test_limits_are_the_models(profile):
+    model = fetch_task("fetch_reach").model
+    for joint in profile.joints:
+        index = model.joint(profile.model.prefix + joint.name).id
+        assert bool(model.jnt_limited[index]) == (joint.position is not None)
+        if joint.position is not None:
+            np.testing.assert_allclose(joint.position, model.jnt_range[index])
+
+
+@pytest.mark.parametrize("task", CONTRACTS)
+def test_home_is_the_contracts_and_points_down(profile, task):
+    kinematics, contract = Kinematics(profile), CONTRACTS[task]
+    position, rotation = kinematics.forward(np.array(profile.home[task]))
+    position = position + contract.base_position
+    np.testing.assert_allclose(position[:2], contract.home_grip_position[:2], atol=1e-3)
+    # In simulation the closed fingers rest on the table, pressed into it by 2 to 5 mm; a robot starts clear of it.
+    assert contract.home_grip_position[2] - 1e-3 < position[2] < contract.home_grip_position[2] + 0.006
+    expected = np.zeros(9)
+    mujoco.mju_quat2Mat(expected, np.array(profile.tool_rotation_wxyz))
+    np.testing.assert_allclose(rotation, expected.reshape(3, 3), atol=1e-3)
+
+
+@pytest.mark.parametrize("task", CONTRACTS)
+def test_poses_keep_the_joint_limits_and_the_workspace(profile, task):
+    for pose in (profile.home[task], profile.look[task]):
+        assert (np.array(pose) > profile.position_low).all()
+        assert (np.array(pose) < profile.position_high).all()
+    home, _ = Kinematics(profile).forward(np.array(profile.home[task]))
+    assert (home >= profile.workspace.low).all()
+    assert (home <= profile.workspace.high).all()
+
+
+def test_locking_joints_keeps_the_pose_of_everything(profile):
+    task = fetch_task("fetch_reach")
+    data = mujoco.MjData(task.model)
+    for name, position in profile.model.locked_joints.items():
+        data.joint(name).qpos[:] = position
+    locked_model = compile_model(profile.model)
+    locked = mujoco.MjData(locked_model)
+    for joint, position in zip(profile.joints, profile.home["fetch_reach"], strict=True):
+        data.joint(profile.model.prefix + joint.name).qpos[:] = position
+        locked.joint(profile.model.prefix + joint.name).qpos[:] = position
+    mujoco.mj_kinematics(task.model, data)
+    mujoco.mj_kinematics(locked_model, locked)
+    for body in ("robot0:gripper_link", "robot0:head_camera_rgb_optical_frame", "robot0:base_link"):
+        np.testing.assert_allclose(locked.body(body).xpos, data.body(body).xpos, atol=1e-9)
+        np.testing.assert_allclose(locked.body(body).xmat, data.body(body).xmat, atol=1e-9)
+
+
+def test_signs_and_offsets_go_both_ways(profile):
+    joints = tuple(dataclasses.replace(joint, sign=-1.0, offset=0.1) for joint in profile.joints)
+    turned = dataclasses.replace(profile, joints=joints)
+    positions = np.linspace(-1, 1, 7)
+    np.testing.assert_allclose(turned.to_robot(positions), -positions + 0.1)
+    np.testing.assert_allclose(turned.from_robot(turned.to_robot(positions)), positions)
+
+
+def _write(tmp_path, **changes):
+    data = configuration.read_yaml(resources.share_directory() / "config" / "robots" / "fetch.yaml")
+    path = tmp_path / "robot.yaml"
+    path.write_text(configuration.dump_yaml({**data, **changes}))
+    return str(path), data
+
+
+def test_another_arm_is_another_file(tmp_path, profile):
+    path, _ = _write(tmp_path, name="other")
+    assert load_profile(path) == dataclasses.replace(profile, name="other")
+
+
+def test_names_that_the_model_lacks(tmp_path):
+    _, data = _write(tmp_path)
+    joints = [{**data["joints"][0], "name": "shoulder_pam_joint"}, *data["joints"][1:]]
+    path, _ = _write(tmp_path, joints=joints)
+    with pytest.raises(ConfigurationError, match=r"no joint 'robot0:shoulder_pam_joint'; did you mean 'robot0:shoulder_pan"):
+        load_profile(path)
+    path, _ = _write(tmp_path, model={**data["model"], "tool_site": "grip"})
+    with pytest.raises(ConfigurationError, match="no site 'grip'"):
+        load_profile(path)
+    path, _ = _write(tmp_path, model={**data["model"], "file": "nowhere.xml"})
+    with pytest.raises(ConfigurationError, match="no such file"):
+        load_profile(path)
+
+
+def test_values_that_cannot_be(tmp_path):
+    _, data = _write(tmp_path)
+    path, _ = _write(tmp_path, home={"fetch_push": [0.0, 1.0]})
+    with pytest.raises(ConfigurationError, match=r"home.fetch_push has 2 values for 7 joints"):
+        load_profile(path)
+    path, _ = _write(tmp_path, workspace={"low": [1, 1, 1], "high": [0, 2, 2]})
+    with pytest.raises(ConfigurationError, match="low .* must be below high"):
+        load_profile(path)
+    path, _ = _write(tmp_path, joints=[{**data["joints"][0], "velocity": -1.0}, *data["joints"][1:]])
+    with pytest.raises(ConfigurationError, match="must be above 0"):
+        load_profile(path)
+
+
+def test_unknown_robot():
+    with pytest.raises(UnknownNameError, match=r"unknown robot 'fetsch'; did you mean 'fetch'"):
+        load_profile("fetsch")
+
+

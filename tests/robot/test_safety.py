@@ -1,0 +1,134 @@
+"""Whatever is asked for, what is sent keeps the limits."""
+
+import numpy as np
+import pytest
+
+from her_robot.robot.safety import JointLimits, SafetyFilter
+
+PERIOD = 0.04
+LIMITS = JointLimits(
+    position_low=np.array([-1.0, -np.inf, -0.5]),
+    position_high=np.array([1.0, np.inf, 0.5]),
+    velocity=np.array([1.0, 1.5, 2.0]),
+    acceleration=np.array([4.0, 6.0, 10.0]),
+)
+TOLERANCE = 1e-9
+
+
+def _filter(start=(0.0, 0.0, 0.0)):
+    safety = SafetyFilter(LIMITS, PERIOD)
+    safety.start(np.array(start))
+    return safety
+
+
+def _check(command, before):
+    """The limits, for a command that follows positions and velocities `before`; returns its own."""
+    positions, velocities = command.positions[0], command.velocities[0]
+    assert (positions >= LIMITS.position_low - TOLERANCE).all()
+    assert (positions <= LIMITS.position_high + TOLERANCE).all()
+    assert (command.positions[1] >= LIMITS.position_low - TOLERANCE).all()
+    assert (command.positions[1] <= LIMITS.position_high + TOLERANCE).all()
+    assert (np.abs(velocities) <= LIMITS.velocity + TOLERANCE).all()
+    assert (np.abs(velocities - before[1]) <= LIMITS.acceleration * PERIOD + TOLERANCE).all()
+    np.testing.assert_allclose(positions, before[0] + velocities * PERIOD, atol=1e-6)
+    np.testing.assert_array_equal(command.velocities[1], 0.0)
+    return positions, velocities
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_demands_never_break_a_limit(seed):
+    rng = np.random.default_rng(seed)
+    safety = _filter(rng.uniform(-0.5, 0.5, 3))
+    before = safety.positions, np.zeros(3)
+    for step in range(400):
+        kind = rng.integers(4)
+        if kind == 0:
+            command = safety.approach(rng.uniform(-3, 3, 3), speed=rng.uniform(0.1, 1.0))
+        elif kind == 1 and step % 7 == 0:
+            command = safety.brake()
+        else:
+            command = safety.move(rng.normal(0.0, rng.choice([0.1, 1.0, 30.0]), 3))
+        before = _check(command, before)
+
+
+def test_full_speed_into_a_limit_stops_before_it():
+    safety = _filter()
+    for _ in range(100):
+        command = safety.move(np.array([5.0, 0.0, 0.0]))
+    assert 0.98 < command.positions[0, 0] <= 1.0
+    assert abs(command.velocities[0, 0]) < 0.05
+
+
+def test_a_motion_within_the_limits_is_untouched():
+    safety = _filter()
+    command = safety.move(np.array([0.1, 0.1, -0.2]))
+    assert not command.clamped
+    assert safety.clamped == 0
+    np.testing.assert_allclose(command.positions[0], [0.004, 0.004, -0.008])
+
+
+def test_clamping_keeps_the_direction_and_is_counted():
+    safety = _filter()
+    command = safety.move(np.array([3.0, 3.0, 3.0]))
+    assert command.clamped
+    assert safety.clamped == 1
+    np.testing.assert_allclose(command.velocities[0], command.velocities[0, 0])
+
+
+def test_approach_comes_to_rest_at_the_target_without_overshoot():
+    safety = _filter()
+    target = np.array([0.6, -0.9, 0.3])
+    path = [safety.approach(target, speed=1.0).positions[0] for _ in range(60)]
+    np.testing.assert_allclose(path[-1], target, atol=1e-4)
+    assert not safety.moving
+    assert (np.array(path)[:, 0] <= 0.6 + 1e-9).all()
+    assert (np.array(path)[:, 1] >= -0.9 - 1e-9).all()
+
+
+def test_braking_is_smooth_and_ends():
+    safety = _filter()
+    for _ in range(10):
+        before = safety.move(np.array([0.9, 1.4, -0.4]))
+    speeds = []
+    for _ in range(20):
+        command = safety.brake()
+        speeds.append(np.abs(command.velocities[0]))
+    assert (np.diff(np.array(speeds), axis=0) <= TOLERANCE).all()
+    assert not safety.moving
+    assert (np.abs(before.velocities[0] - command.velocities[0]) > 0.1).any()
+
+
+def test_an_arm_that_hears_nothing_more_comes_to_rest():
+    safety = _filter()
+    for _ in range(10):
+        command = safety.move(np.array([0.5, 0.5, 0.1]))
+    assert command.times[1] > command.times[0] == PERIOD
+    duration = command.times[1] - command.times[0]
+    assert (np.abs(command.velocities[0]) / duration <= LIMITS.acceleration + TOLERANCE).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_demands_that_are_not_finite_brake(bad):
+    safety = _filter()
+    safety.move(np.array([0.1, 0.1, 0.1]))
+    command = safety.move(np.array([bad, 0.0, 0.0]))
+    np.testing.assert_array_equal(command.velocities[0], 0.0)
+
+
+def test_a_stop_is_latched_until_rearmed():
+    safety = _filter()
+    safety.move(np.array([0.1, 0.1, 0.1]))
+    safety.stop("button")
+    safety.stop("again")
+    assert safety.stops == 1
+    for _ in range(5):
+        command = safety.move(np.array([1.0, 1.0, 1.0]))
+    np.testing.assert_array_equal(command.velocities[0], 0.0)
+    safety.rearm(np.array([0.2, 0.2, 0.2]))
+    assert safety.stop_reason == ""
+    np.testing.assert_allclose(safety.move(np.array([0.1, 0.0, 0.0])).positions[0], [0.204, 0.2, 0.2])
+
+
+def test_nothing_is_sent_without_a_measured_start():
+    with pytest.raises(RuntimeError, match="call start"):
+        SafetyFilter(LIMITS, PERIOD).move(np.zeros(3))

@@ -1,0 +1,82 @@
+"""The command line: it teaches, and says what is wrong without a traceback."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from her_robot.cli import main
+from her_robot.contract import CONTRACTS
+
+
+def _run(capsys, *arguments):
+    status = main(arguments)
+    output = capsys.readouterr()
+    return status, output.out, output.err
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; from her_robot.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "print([m for m in ('torch', 'mujoco', 'cv2', 'rclpy', 'gymnasium') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "her-robot demo" in result.stdout
+    assert result.stdout.rstrip().endswith("[]")
+
+
+@pytest.mark.parametrize("command", ["tasks", "train", "evaluate", "demo", "bench"])
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert "usage: her-robot" in capsys.readouterr().out
+
+
+def test_tasks_as_json(capsys, tmp_path):
+    status, out, _ = _run(capsys, "tasks", "--json", str(tmp_path / "tasks.json"))
+    assert status == 0
+    assert "FetchPush-v4" in out
+    written = json.loads((tmp_path / "tasks.json").read_text())
+    assert written.keys() == CONTRACTS.keys()
+    assert sum(term["size"] for term in written["fetch_push"]["observation"]) == 25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "fetch_pushh"], "unknown task 'fetch_pushh'; did you mean 'fetch_push'"),
+        (["evaluate", "fetch_push", "--policy", "/nowhere"], "a policy bundle is a folder"),
+        (["evaluate", "fetch_reach", "--episodes", "0"], "--episodes is 0; at least 1"),
+        (["evaluate", "fetch_reach", "--seed", "-3"], "--seed is -3"),
+        (["evaluate", "fetch_reach", "--randomize", "nonne"], "unknown randomization preset 'nonne'; did you mean 'none'"),
+        (["evaluate", "fetch_reach", "--loop", "ros", "--randomize", "none"], "belong to --loop sim"),
+        (["train", "fetch_fly"], "unknown task 'fetch_fly'"),
+        (["train", "fetch_push", "--set", "agent.gama=1"], "unknown key 'gama'; did you mean 'gamma'"),
+        (["train", "fetch_push", "--until-success", "95"], "must lie between 0 and 1"),
+        (["train", "fetch_push", "--resume", "--out", "/nowhere"], "no checkpoint to resume from"),
+        (["demo", "fetch_swim"], "unknown task 'fetch_swim'"),
+    ],
+)
+def test_wrong_input(arguments, message, capsys):
+    status, _, err = _run(capsys, *arguments)
+    assert status == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_malformed_yaml(capsys, tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("agent: {gamma: 0.98")
+    status, _, err = _run(capsys, "train", "fetch_push", "--config", str(path))
+    assert status == 2
+    assert f"{path}: malformed YAML" in err
+
+
+def test_evaluate_writes_json_and_a_report(capsys, tmp_path):
+    arguments = ["evaluate", "fetch_reach", "--episodes", "3", "--json", str(tmp_path / "a.json")]
+    status, out, _ = _run(capsys, *arguments, "--report", str(tmp_path / "report"))
+    assert status == 0
+    assert "3 of 3" in out
+    summary = json.loads((tmp_path / "a.json").read_text())
+    assert summary["episodes"] == 3
+    assert (tmp_path / "report" / "index.html").is_file()
