@@ -35,6 +35,10 @@ class AgentConfig:
     """Updates of the critic between two updates of the actor."""
     action_l2: float = 1.0
     """Weight of the mean squared action in the actor's loss."""
+    imitation: float = 0.0
+    """Weight, at first, of the mean squared difference from the task's guide in the actor's loss."""
+    imitation_steps: int = 200_000
+    """Environment steps over which that weight falls to 0."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,7 @@ class TrainConfig:
             "agent.learning_rate": self.agent.learning_rate,
             "agent.target_interval": self.agent.target_interval,
             "agent.actor_interval": self.agent.actor_interval,
+            "agent.imitation_steps": self.agent.imitation_steps,
             "checkpoint_interval": self.checkpoint_interval,
             "evaluation.interval_steps": self.evaluation.interval_steps,
             "evaluation.episodes": self.evaluation.episodes,
@@ -151,11 +156,10 @@ class TrainConfig:
                 f"buffer_steps is {self.buffer_steps}; one cycle of {self.num_envs} environments needs "
                 f"{self.num_envs * contract.episode_steps}"
             )
-        if self.exploration.guided_episodes and self.task not in GUIDES:
-            raise ValueError(
-                f"exploration.guided_episodes is {self.exploration.guided_episodes}, but {self.task} has no guide; "
-                f"tasks with one: {', '.join(GUIDES)}"
-            )
+        guided = {"exploration.guided_episodes": self.exploration.guided_episodes, "agent.imitation": self.agent.imitation}
+        for name, value in guided.items():
+            if value and self.task not in GUIDES:
+                raise ValueError(f"{name} is {value}, but {self.task} has no guide; tasks with one: {', '.join(GUIDES)}")
 
 
 def load_config(task: str, path_or_preset: str | None, overrides: list[str]) -> TrainConfig:

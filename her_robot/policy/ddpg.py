@@ -19,6 +19,8 @@ class Batch:
     next_inputs: Tensor
     actions: Tensor
     rewards: Tensor
+    guide_actions: Tensor | None = None
+    """What the task's guide would do; None where it takes no part."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,19 @@ class Agent:
         """Deterministic actions (n, actions) in [-1, 1] for normalised inputs (n, inputs)."""
         return self.actor(torch.from_numpy(inputs).to(self.device)).cpu().numpy()
 
-    def update(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    def update(self, batch: Batch, imitation: float = 0.0) -> tuple[Tensor, Tensor | None]:
         """One step of the critic and, when it is due, of the actor and of the targets.
+
+        Args:
+            batch: what to learn from.
+            imitation: weight of the squared difference from the guide's actions.
 
         Returns:
             The critic's loss and, where the actor was updated, the mean value of its actions, which it raises.
         """
         self.updates += 1
         critic_loss = self._update_critic(batch)
-        value = self._update_actor(batch) if self.updates % self._config.actor_interval == 0 else None
+        value = self._update_actor(batch, imitation) if self.updates % self._config.actor_interval == 0 else None
         if self.updates % self._config.target_interval == 0:
             self._update_targets()
         return critic_loss, value
@@ -75,12 +81,14 @@ class Agent:
         self._critic_optimizer.step()
         return loss.detach()
 
-    def _update_actor(self, batch: Batch) -> Tensor:
+    def _update_actor(self, batch: Batch, imitation: float = 0.0) -> Tensor:
         # The critic's weights take no part: without this, their gradients would be computed and thrown away.
         self.critic.requires_grad_(False)
         actions = self.actor(batch.inputs)
         value = self.critic(batch.inputs, actions).mean()
         loss = self._config.action_l2 * actions.square().mean() - value
+        if batch.guide_actions is not None:
+            loss = loss + imitation * (actions - batch.guide_actions).square().mean()
         self._actor_optimizer.zero_grad()
         loss.backward()
         self._actor_optimizer.step()

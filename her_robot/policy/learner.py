@@ -7,6 +7,7 @@ from her_robot.contract import Contract, sparse_reward
 from her_robot.errors import TrainingDivergedError
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.ddpg import Agent, Batch, Losses
+from her_robot.policy.guide import GUIDES
 from her_robot.policy.her import hindsight_goals
 from her_robot.policy.normalizer import Normalizer
 from her_robot.policy.replay import Episodes, ReplayBuffer
@@ -44,8 +45,13 @@ class Learner:
         self.goal_normalizer.update(episodes.achieved_goal)
         self.goal_normalizer.update(episodes.desired_goal)
 
-    def learn(self, updates: int, rng: np.random.Generator) -> Losses:
+    def learn(self, updates: int, rng: np.random.Generator, imitation: float = 0.0) -> Losses:
         """Update the networks `updates` times.
+
+        Args:
+            updates: how often.
+            rng: source of the draws.
+            imitation: weight of the squared difference from the guide's actions.
 
         Raises:
             TrainingDivergedError: a loss is no longer finite.
@@ -53,8 +59,8 @@ class Learner:
         critic_losses, values = [], []
         while updates:
             drawn = min(updates, _UPDATES_PER_DRAW)
-            for batch in self._batches(drawn, rng):
-                critic_loss, value = self.agent.update(batch)
+            for batch in self._batches(drawn, rng, guided=imitation > 0.0):
+                critic_loss, value = self.agent.update(batch, imitation)
                 critic_losses.append(critic_loss)
                 if value is not None:
                     values.append(value)
@@ -68,20 +74,23 @@ class Learner:
             )
         return losses
 
-    def _batches(self, count: int, rng: np.random.Generator) -> list[Batch]:
-        """Transitions with goals in hindsight."""
+    def _batches(self, count: int, rng: np.random.Generator, guided: bool) -> list[Batch]:
+        """Transitions with goals in hindsight and, where it is `guided`, with what the guide would do about them."""
         size, episodes = self._config.batch_size, self.buffer.episodes
         episode, step = self.buffer.draw(count * size, rng)
         desired = np.broadcast_to(episodes.desired_goal[:, None], episodes.achieved_goal.shape)
         goals, _ = hindsight_goals(
             episodes.achieved_goal, desired, episode, step, self._config.relabel.probability, rng
         )
-        arrays = (
-            self._inputs(episodes.observation[episode, step], goals),
+        observation = episodes.observation[episode, step]
+        arrays = [
+            self._inputs(observation, goals),
             self._inputs(episodes.observation[episode, step + 1], goals),
             episodes.action[episode, step],
             sparse_reward(self.contract, episodes.achieved_goal[episode, step + 1], goals),
-        )
+        ]
+        if guided:
+            arrays.append(GUIDES[self.contract.task](self.contract, observation, goals).astype(np.float32))
         tensors = [
             torch.from_numpy(array.reshape(count, size, *array.shape[1:])).to(self.agent.device) for array in arrays
         ]

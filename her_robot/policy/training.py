@@ -152,9 +152,14 @@ class Trainer:
 
     def _learn(self) -> Losses:
         try:
-            return self.learner.learn(self.config.updates_per_cycle, self._rng)
+            return self.learner.learn(self.config.updates_per_cycle, self._rng, self._imitation())
         except TrainingDivergedError as error:
             raise TrainingDivergedError(f"{error}. What led there is kept in {self.save('diverged')}") from None
+
+    def _imitation(self) -> float:
+        """Weight of imitation at present."""
+        agent = self.config.agent
+        return agent.imitation * max(0.0, 1.0 - self.progress.env_steps / agent.imitation_steps)
 
     def _explore(self, uniformly: bool) -> Episodes:
         """One training episode in every environment."""

@@ -1,0 +1,13 @@
+"""FetchPush: a simulated robot unless `robot:=real`. Arguments: ros2 launch her_robot fetch_push.launch.py -s"""
+
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import PathJoinSubstitution
+from launch_ros.substitutions import FindPackageShare
+
+
+def generate_launch_description() -> LaunchDescription:
+    common = PathJoinSubstitution([FindPackageShare("her_robot"), "launch", "her_robot.launch.py"])
+    source = PythonLaunchDescriptionSource(common)
+    return LaunchDescription([IncludeLaunchDescription(source, launch_arguments={"task": "fetch_push"}.items())])
