@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="her-robot",
-        description="Goal-reaching policies for robot arms: train in simulation, deploy over ROS 2, prove it in the loop.",
+        description="Goal-reaching policies for robots: train in simulation, deploy over ROS 2, prove it in the loop.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -61,8 +61,8 @@ def _add_train(commands) -> None:
     parser = commands.add_parser(
         "train",
         help="train a policy",
-        description="Train a policy with DDPG + HER. The run's folder holds config.yaml, progress.csv, TensorBoard events, "
-        "success.png, checkpoints, and in policy/ the best policy so far.",
+        description="Train a policy with DDPG + HER. The run's folder holds config.yaml, progress.csv, TensorBoard "
+        "events, success.png, checkpoints, and in policy/ the best policy so far.",
     )
     parser.add_argument("task", metavar="TASK", help="such as fetch_push; `her-robot tasks` lists them")
     parser.add_argument(
@@ -95,9 +95,9 @@ def _add_evaluate(commands) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="measure how well a policy works",
-        description="Deterministic episodes, judged at the last step, with a Wilson interval. `--loop sim` plays in the "
-        "unmodified Gymnasium-Robotics environment; `--loop ros` starts the deployed ROS 2 nodes with a simulated robot "
-        "and scores them by a truth that they do not see.",
+        description="Deterministic episodes, judged at the last step, with a Wilson interval. `--loop sim` plays in "
+        "the unmodified Gymnasium-Robotics environment; `--loop ros` starts the deployed ROS 2 nodes with a simulated "
+        "robot and scores them by a truth that they do not see.",
     )
     parser.add_argument("task", metavar="TASK", help="such as fetch_push; `her-robot tasks` lists them")
     parser.add_argument("--policy", type=Path, metavar="DIR", help="policy bundle; default: the shipped one")
@@ -106,7 +106,9 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--loop", choices=("sim", "ros"), default="sim", help="default: sim")
     parser.add_argument("--randomize", metavar="PRESET", help="randomise the simulation (--loop sim)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary as JSON")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write a report; default for ros: reports/TASK-ros-TIME")
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write a report; default for ros: reports/TASK-ros-TIME"
+    )
     parser.add_argument("--video", type=Path, metavar="FILE", help="write an MP4 of all episodes (--loop sim)")
     loop = parser.add_argument_group("robot in the loop (--loop ros)")
     loop.add_argument("--robot", default="fetch", metavar="NAME|FILE", help="profile in config/robots/")
@@ -118,7 +120,9 @@ def _add_evaluate(commands) -> None:
 
 
 def _add_demo(commands) -> None:
-    parser = commands.add_parser("demo", help="the shipped policy with a simulated robot in the loop, in a minute or two")
+    parser = commands.add_parser(
+        "demo", help="the shipped policy with a simulated robot in the loop, in a minute or two"
+    )
     parser.add_argument("task", metavar="TASK", nargs="?", default="fetch_push", help="default: fetch_push")
     parser.add_argument("--episodes", type=int, default=8, metavar="N", help="default: 8")
     parser.set_defaults(run=_demo)

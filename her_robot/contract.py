@@ -203,9 +203,7 @@ _TERM_VALUES: dict[str, Callable[[Contract, RobotState], np.ndarray]] = {
     "object_rel_pos": lambda contract, state: _object_of(state).position - state.grip_position,
     "gripper_state": lambda contract, state: state.finger_position,
     "object_rot": lambda contract, state: euler_from_matrix(_object_of(state).rotation),
-    "object_velp": lambda contract, state: (
-        (_object_of(state).velocity - state.grip_velocity) * contract.control_period
-    ),
+    "object_velp": lambda contract, state: (_object_of(state).velocity - state.grip_velocity) * contract.control_period,
     "object_velr": lambda contract, state: _object_of(state).angular_velocity * contract.control_period,
     "grip_velp": lambda contract, state: state.grip_velocity * contract.control_period,
     "gripper_vel": lambda contract, state: state.finger_velocity * contract.control_period,

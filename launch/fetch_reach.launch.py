@@ -1,10 +1,11 @@
 """FetchReach: a simulated robot unless `robot:=real`. Arguments: ros2 launch her_robot fetch_reach.launch.py -s"""
 
-from launch import LaunchDescription
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:

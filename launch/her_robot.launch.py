@@ -1,15 +1,20 @@
-"""Camera node, policy node and, unless `robot:=real`, a simulated robot. Each task has a thin file that includes this one."""
+"""Camera node, policy node and, unless `robot:=real`, a simulated robot. Each task has a thin file over this one."""
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from launch import LaunchDescription
+
 _ARGUMENTS = {
     "task": ("fetch_push", "task that the policy was trained for", ["fetch_reach", "fetch_push"]),
-    "robot": ("sim", "sim: bring up the simulated robot; real: only the nodes, for a robot that runs elsewhere", ["sim", "real"]),
+    "robot": (
+        "sim",
+        "sim: bring up the simulated robot; real: only the nodes, for a robot that runs elsewhere",
+        ["sim", "real"],
+    ),
     "policy": ("", "folder of a policy bundle; default: the one that ships for the task", None),
     "calibration": ("fetch_sim", "folder in calibration/, or a path; a real camera needs one of its own", None),
     "profile": ("fetch", "robot profile in config/robots/, or a path to a YAML file", None),
@@ -19,7 +24,11 @@ _ARGUMENTS = {
         "activate the policy by itself: true, false, or auto: true for robot:=sim, false for robot:=real",
         ["auto", "true", "false"],
     ),
-    "use_sim_time": ("auto", "take time from /clock: true, false, or auto: true for robot:=sim", ["auto", "true", "false"]),
+    "use_sim_time": (
+        "auto",
+        "take time from /clock: true, false, or auto: true for robot:=sim",
+        ["auto", "true", "false"],
+    ),
     "record": ("false", "record all topics but raw images with `ros2 bag`, as MCAP", ["true", "false"]),
     "log_level": ("info", "log level of the nodes", ["debug", "info", "warn", "error"]),
 }
@@ -42,10 +51,18 @@ def _nodes(context) -> list:
         return simulated if value[name] == "auto" else value[name] == "true"
 
     use_sim_time = {"use_sim_time": switch("use_sim_time")}
-    common = {"package": "her_robot", "output": "screen", "arguments": ["--ros-args", "--log-level", value["log_level"]]}
+    common = {
+        "package": "her_robot",
+        "output": "screen",
+        "arguments": ["--ros-args", "--log-level", value["log_level"]],
+    }
     nodes = []
     if simulated:
-        parameters = {"task": task, "simulated_robot": value["simulated_robot"], "publish_clock": switch("use_sim_time")}
+        parameters = {
+            "task": task,
+            "simulated_robot": value["simulated_robot"],
+            "publish_clock": switch("use_sim_time"),
+        }
         nodes.append(
             Node(
                 executable="sim_robot_node",

@@ -48,7 +48,10 @@ def test_tasks_as_json(capsys, tmp_path):
         (["evaluate", "fetch_push", "--policy", "/nowhere"], "a policy bundle is a folder"),
         (["evaluate", "fetch_reach", "--episodes", "0"], "--episodes is 0; at least 1"),
         (["evaluate", "fetch_reach", "--seed", "-3"], "--seed is -3"),
-        (["evaluate", "fetch_reach", "--randomize", "nonne"], "unknown randomization preset 'nonne'; did you mean 'none'"),
+        (
+            ["evaluate", "fetch_reach", "--randomize", "nonne"],
+            "unknown randomization preset 'nonne'; did you mean 'none'",
+        ),
         (["evaluate", "fetch_reach", "--loop", "ros", "--randomize", "none"], "belong to --loop sim"),
         (["train", "fetch_fly"], "unknown task 'fetch_fly'"),
         (["train", "fetch_push", "--set", "agent.gama=1"], "unknown key 'gama'; did you mean 'gamma'"),

@@ -77,7 +77,10 @@ def test_batches_are_rows():
     contract, batch = contract_of("fetch_push"), _state((4,))
     rows = contracts.observation(contract, batch)
     one = RobotState(
-        *(getattr(batch, field)[2] for field in ("grip_position", "grip_velocity", "finger_position", "finger_velocity")),
+        *(
+            getattr(batch, field)[2]
+            for field in ("grip_position", "grip_velocity", "finger_position", "finger_velocity")
+        ),
         object=ObjectState(**{name: value[2] for name, value in vars(batch.object).items()}),
     )
     np.testing.assert_array_equal(rows[2], contracts.observation(contract, one))

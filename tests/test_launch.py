@@ -26,7 +26,9 @@ def _arguments():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_file_describes_a_launch(path):
-    functions = {node.name for node in _tree(path.name.removesuffix(".launch.py")).body if isinstance(node, ast.FunctionDef)}
+    functions = {
+        node.name for node in _tree(path.name.removesuffix(".launch.py")).body if isinstance(node, ast.FunctionDef)
+    }
     assert "generate_launch_description" in functions
 
 

@@ -1,8 +1,8 @@
 """What a real robot's sensors do to a state before a policy sees it.
 
-The object is seen by a camera: sampled at its rate, late, with noise and bias, and now and then not at all. What is seen
-goes through the `PoseTracker` that runs on the robot, so its holding and its estimated velocities are trained on. Rows are
-environments; a nominal row is seen as it is.
+The object is seen by a camera: sampled at its rate, late, with noise and bias, and now and then not at all. What is
+seen goes through the `PoseTracker` that runs on the robot, so its holding and its estimated velocities are trained on.
+Rows are environments; a nominal row is seen as it is.
 """
 
 from dataclasses import dataclass, replace

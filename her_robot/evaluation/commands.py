@@ -76,8 +76,8 @@ def demo(task: str, episodes: int, directory: Path) -> int:
     seeds_from(FIRST_SEED, episodes)
     console = Console()
     console.print(
-        f"[bold]{task}[/], in the loop: a simulated Fetch on ROS 2 topics. A camera node finds the markers in rendered\n"
-        "images, a policy node moves the arm, and a scorer that knows the truth looks on."
+        f"[bold]{task}[/], in the loop: a simulated Fetch on ROS 2 topics. A camera node finds the markers in\n"
+        "rendered images, a policy node moves the arm, and a scorer that knows the truth looks on."
     )
     prepare_directory(directory)
     with EpisodeProgress(console, episodes) as progress:

@@ -1,4 +1,4 @@
-"""A policy in the loop: real nodes, real messages, rendered images, a simulated robot, and a scorer that knows the truth."""
+"""A policy in the loop: nodes, messages and rendered images, a simulated robot, and a scorer that knows the truth."""
 
 import os
 import random
@@ -100,7 +100,7 @@ def evaluate_in_loop(
             for seed in seeds:
                 played.append(_play(node, seed, bundle.contract))
                 misses += node.deadline_misses()
-                images.append(node.image)
+                images.append(node.newest_image())
                 on_episode(played[-1])
         except LoopError as error:
             failure = error

@@ -21,8 +21,12 @@ _SHEET_COLUMNS = 5
 _TILE_WIDTH = 320
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .2rem .8rem; text-align: left; border-bottom: 1px solid #ddd }
-img { max-width: 100% } .ok { color: #2a9d8f } .bad { color: #c1443c } .big { font-size: 2rem }
+table { border-collapse: collapse; margin: 1rem 0 }
+td, th { padding: .2rem .8rem; text-align: left; border-bottom: 1px solid #ddd }
+img { max-width: 100% }
+.ok { color: #2a9d8f }
+.bad { color: #c1443c }
+.big { font-size: 2rem }
 """
 
 

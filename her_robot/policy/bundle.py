@@ -1,8 +1,8 @@
 """The policy bundle: all that a robot needs of a policy, in a folder of two files, run with numpy alone.
 
-`policy.safetensors` holds the weights, the normaliser and a golden trace; `policy.json` holds the contract, how the policy
-was made, how well it works, and the hash of the other file. Loading checks the hashes, compares the contract field by
-field with this version's, and replays the golden trace; whatever does not match is refused.
+`policy.safetensors` holds the weights, the normaliser and a golden trace; `policy.json` holds the contract, how the
+policy was made, how well it works, and the hash of the other file. Loading checks the hashes, compares the contract
+field by field with this version's, and replays the golden trace; whatever does not match is refused.
 """
 
 import dataclasses
@@ -113,7 +113,8 @@ class PolicyBundle:
             task: refuse a bundle for another task; default: any task.
 
         Raises:
-            BundleError: the bundle is missing, truncated, altered, of another version or task, differs from the contract
+            BundleError: the bundle is missing, truncated, altered, of another version or task, differs from the
+            contract
                 (the message names the fields), or acts otherwise than when it was made.
         """
         content = _read_json(directory)
@@ -153,7 +154,9 @@ def shipped_bundle(task: str) -> Path:
     contract_of(task)
     path = resources.share_directory() / "policies" / task
     if not (path / _JSON_FILE).is_file():
-        raise BundleError(f"no policy ships for {task}; train one with `her-robot train {task}` and name it with --policy")
+        raise BundleError(
+            f"no policy ships for {task}; train one with `her-robot train {task}` and name it with --policy"
+        )
     return path
 
 
@@ -170,7 +173,9 @@ def _check_content(directory: Path, content: dict[str, Any], payload: bytes, tas
             f"{where}: format version {content['format_version']!r}, this her_robot reads version {FORMAT_VERSION}"
         )
     if content["sha256"] != _content_hash(content):
-        raise BundleError(f"{where}: altered since it was written (its hash does not match); restore it, or export it anew")
+        raise BundleError(
+            f"{where}: altered since it was written (its hash does not match); restore it, or export it anew"
+        )
     if content["tensors_sha256"] != hashlib.sha256(payload).hexdigest():
         raise BundleError(f"{directory / _TENSOR_FILE}: truncated or altered (its hash is not the one in {_JSON_FILE})")
     if task is not None and content["task"] != task:
@@ -198,7 +203,8 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BundleError(
-            f"{path}: cannot be read ({error.strerror}); a policy bundle is a folder with {_JSON_FILE} and {_TENSOR_FILE}"
+            f"{path}: cannot be read ({error.strerror}); "
+            f"a policy bundle is a folder with {_JSON_FILE} and {_TENSOR_FILE}"
         ) from None
 
 

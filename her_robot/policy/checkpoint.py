@@ -84,7 +84,9 @@ def load_checkpoint(directory: Path) -> Checkpoint:
             state=json.loads((path / "state.json").read_text()),
         )
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); delete this folder to resume from the one before") from None
+        raise CheckpointError(
+            f"{path}: cannot be read ({error}); delete this folder to resume from the one before"
+        ) from None
 
 
 def has_checkpoint(directory: Path) -> bool:

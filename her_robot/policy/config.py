@@ -156,10 +156,15 @@ class TrainConfig:
                 f"buffer_steps is {self.buffer_steps}; one cycle of {self.num_envs} environments needs "
                 f"{self.num_envs * contract.episode_steps}"
             )
-        guided = {"exploration.guided_episodes": self.exploration.guided_episodes, "agent.imitation": self.agent.imitation}
+        guided = {
+            "exploration.guided_episodes": self.exploration.guided_episodes,
+            "agent.imitation": self.agent.imitation,
+        }
         for name, value in guided.items():
             if value and self.task not in GUIDES:
-                raise ValueError(f"{name} is {value}, but {self.task} has no guide; tasks with one: {', '.join(GUIDES)}")
+                raise ValueError(
+                    f"{name} is {value}, but {self.task} has no guide; tasks with one: {', '.join(GUIDES)}"
+                )
 
 
 def load_config(task: str, path_or_preset: str | None, overrides: list[str]) -> TrainConfig:

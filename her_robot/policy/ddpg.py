@@ -98,7 +98,8 @@ class Agent:
     @torch.no_grad()
     def _update_targets(self) -> None:
         for target, online in ((self._target_actor, self.actor), (self._target_critic, self.critic)):
-            torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), 1.0 - self._config.polyak)
+            for old, new in zip(target.parameters(), online.parameters(), strict=True):
+                old.lerp_(new, 1.0 - self._config.polyak)
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that training depends on, by name."""

@@ -1,7 +1,7 @@
 """Scripted guides that show a policy in training what contact is good for.
 
-HER learns from whatever is achieved; at first nothing is, because random actions hardly ever touch the object. A share of
-the training episodes begins with a guide acting, with the same exploration noise, and the policy learns from them
+HER learns from whatever is achieved; at first nothing is, because random actions hardly ever touch the object. A share
+of the training episodes begins with a guide acting, with the same exploration noise, and the policy learns from them
 off-policy. A trained policy holds nothing of it.
 """
 

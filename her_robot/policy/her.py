@@ -1,4 +1,4 @@
-"""Hindsight experience replay (Andrychowicz et al. 2017, arXiv 1707.01495): goals that were achieved become the goals."""
+"""Hindsight experience replay (Andrychowicz et al. 2017, arXiv 1707.01495): what was achieved becomes the goal."""
 
 import numpy as np
 

@@ -12,7 +12,7 @@ from rich.progress import Progress as ProgressDisplay
 from her_robot.configuration import write_atomically
 from her_robot.policy.training import Progress
 
-_COLUMNS = (
+_COLUMNS: tuple[str, ...] = (
     "env_steps",
     "updates",
     "episodes",

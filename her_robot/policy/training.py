@@ -22,7 +22,7 @@ from her_robot.policy.replay import Episodes
 from her_robot.sim.goal_env import BatchedGoalEnv
 
 _EVALUATION_SEED = 500_000_000
-"""Evaluations during training take seeds from here on; those of a final evaluation are others (`her_robot.evaluation`)."""
+"""Evaluations during training take seeds from here on; final evaluations take others (`her_robot.evaluation`)."""
 _EVALUATION_ROWS = 50
 
 
@@ -86,7 +86,7 @@ class Trainer:
         self.save()
 
     def save(self, below: str = "") -> Path:
-        """Write a checkpoint. A cycle begins with a reset, so environments need no state but their random generators."""
+        """Write a checkpoint. A cycle begins with a reset: environments have no state but their random generators."""
         learner = self.learner
         arrays = {
             **_prefixed("replay", learner.buffer.state()),
@@ -219,7 +219,7 @@ def evaluate_batched(env: BatchedGoalEnv, learner: Learner, seeds: range) -> flo
     successes = 0
     for start in range(0, len(seeds), env.num_envs):
         chunk = list(seeds[start : start + env.num_envs])
-        padded = chunk + chunk[:1] * (env.num_envs - len(chunk))
+        padded: list[int | None] = [*chunk, *chunk[:1] * (env.num_envs - len(chunk))]
         observation, _ = env.reset(seed=padded)
         success = np.zeros(env.num_envs, bool)
         for _ in range(env.contract.episode_steps):

@@ -3,8 +3,8 @@
 Measurements arrive when they do; `tick` is called every control period. The way of the data is that of the package:
 state estimate, contract, policy, inverse kinematics, safety. A `PolicyController` knows nothing of ROS.
 
-Phases: `waiting` for inputs; `raising` the tool; `looking` from where the camera sees everything; `homing`; `running` the
-policy; `holding` while something is wrong; `stopped` until re-armed.
+Phases: `waiting` for inputs; `raising` the tool; `looking` from where the camera sees everything; `homing`; `running`
+the policy; `holding` while something is wrong; `stopped` until re-armed.
 """
 
 import time as clock
@@ -245,7 +245,10 @@ class PolicyController:
             self.safety.start(self._measured)
             self._phase = "raising"
         if self._phase == "raising":
-            if self._kinematics.forward(self.safety.positions)[0][2] < self._kinematics.forward(self._look)[0][2] - 1e-3:
+            if (
+                self._kinematics.forward(self.safety.positions)[0][2]
+                < self._kinematics.forward(self._look)[0][2] - 1e-3
+            ):
                 return self._displace(np.array([0.0, 0.0, _RAISE_SPEED * self.contract.control_period]), latency)
             self._phase = "looking"
         if self._phase == "looking":
@@ -265,6 +268,7 @@ class PolicyController:
             state = self._state(now)
             observation = contracts.observation(self.contract, state)[0]
         with _timed(latency, "policy"):
+            assert self._goal is not None, "looking ends when the goal is known"
             action = self.bundle.act(observation, self._goal)
         self.steps += 1
         gain = self.contract.action_scale * self.profile.motion.displacement_gain
@@ -279,9 +283,7 @@ class PolicyController:
         if self.contract.has_object:
             self._object.carry(now, grip_position)
             obj = self._object.state(now)
-        return RobotState(
-            grip_position, velocity[None], self._fingers[None], self._finger_velocities[None], obj
-        )
+        return RobotState(grip_position, velocity[None], self._fingers[None], self._finger_velocities[None], obj)
 
     def _displace(self, displacement: np.ndarray, latency: dict[str, float]) -> JointCommand:
         """Move the tool by (3,) [m] in one period, within the workspace and near where it is measured to be."""

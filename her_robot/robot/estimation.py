@@ -33,8 +33,8 @@ class TrackerConfig:
 class PoseTracker:
     """Holds the newest pose of each object and estimates its velocities by filtered finite differences.
 
-    The gripper that pushes an object often stands between it and the camera. An object that is not seen cannot be inside
-    the gripper: `carry` moves its held pose out of the way of the fingers, as a quasi-static push does.
+    The gripper that pushes an object often stands between it and the camera. An object that is not seen cannot be
+    inside the gripper: `carry` moves its held pose out of the way of the fingers, as a quasi-static push does.
     """
 
     def __init__(self, batch_size: int = 1, config: TrackerConfig | None = None) -> None:

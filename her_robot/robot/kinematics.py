@@ -1,7 +1,7 @@
 """Forward and inverse kinematics of an arm, with the robot's own model.
 
-All poses are of the tool site, in the robot's base frame. Inverse kinematics is one small quadratic program a call, solved
-by mink: the arm follows a streamed target, so each solution starts at the last.
+All poses are of the tool site, in the robot's base frame. Inverse kinematics is one small quadratic program a call,
+solved by mink: the arm follows a streamed target, so each solution starts at the last.
 """
 
 import mink

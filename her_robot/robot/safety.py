@@ -1,8 +1,8 @@
 """The last thing between a policy and the motors: whatever is asked for, what is sent keeps the limits.
 
-Commands are joint positions and velocities for the end of the coming control period, and a braking point after it: an arm
-that hears nothing more comes to rest. Where a limit is in the way of a motion, the whole motion is scaled, so that the
-tool keeps its direction.
+Commands are joint positions and velocities for the end of the coming control period, and a braking point after it: an
+arm that hears nothing more comes to rest. Where a limit is in the way of a motion, the whole motion is scaled, so that
+the tool keeps its direction.
 """
 
 from dataclasses import dataclass

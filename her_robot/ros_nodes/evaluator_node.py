@@ -1,8 +1,8 @@
 """ROS 2 node that plays episodes with a robot in the loop, and alone knows the truth.
 
-In lockstep it owns time: each control period it lets the simulated robot advance, waits until the camera node has worked off
-the image, publishes /clock, which fires the policy node's timer, and waits until the robot has its command. Nothing depends
-on how fast the machine is. In real time it only listens.
+In lockstep it owns time: each control period it lets the simulated robot advance, waits until the camera node has
+worked off the image, publishes /clock, which fires the policy node's timer, and waits until the robot has its command.
+Nothing depends on how fast the machine is. In real time it only listens.
 """
 
 import json
@@ -72,8 +72,7 @@ class Evaluator(Node):
         self._truth: dict[str, np.ndarray] = {}
         self.latency_ms: dict[str, list[float]] = {}
         """Of every control tick that ran the policy, by stage."""
-        self.image: np.ndarray | None = None
-        """The newest camera image."""
+        self._image: np.ndarray | None = None
         self._images = 0
         self._images_expected = self._images_processed = 0
         self.lost_images = 0
@@ -160,6 +159,16 @@ class Evaluator(Node):
             "safety": {name: int(policy.get(name, 0)) for name in ("clamped", "holds", "estops")},
         }
 
+    def newest_image(self) -> np.ndarray:
+        """What the camera saw last, RGB (height, width, 3) uint8.
+
+        Raises:
+            LoopError: it has not sent an image.
+        """
+        if self._image is None:
+            raise LoopError("no camera image has come; the log of sim_robot_node may say why")
+        return self._image
+
     def deadline_misses(self) -> int:
         """Of this activation of the policy node."""
         return int(self._status.get("policy_node", {}).get("deadline_misses", 0))
@@ -189,12 +198,12 @@ class Evaluator(Node):
         return receive
 
     def _on_image(self, message: Image) -> None:
-        self.image = conversions.image_to_numpy(message)
+        self._image = conversions.image_to_numpy(message)
         self._images += 1
         if self._recording is None or self._images % _RECORDED_IMAGE_INTERVAL:
             return
         quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-        _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(self.image, cv2.COLOR_RGB2BGR), quality)
+        _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(self._image, cv2.COLOR_RGB2BGR), quality)
         compressed = CompressedImage(header=message.header, format="jpeg", data=jpeg.tobytes())
         topic, type_name = "/head_camera/rgb/image_raw/compressed", "sensor_msgs/msg/CompressedImage"
         self._recording.write(topic, type_name, time.time_ns(), serialize_message(compressed))
@@ -209,6 +218,7 @@ class Evaluator(Node):
             self.latency_ms.setdefault("camera", []).append(float(camera["processing_ms"]))
 
     def _publish_clock(self) -> None:
+        assert self._clock_publisher is not None
         self._clock_publisher.publish(Clock(clock=conversions.to_stamp(self._time)))
 
     def _transition(self, transition: int, label: str) -> None:
@@ -222,7 +232,7 @@ class Evaluator(Node):
         return future.result()
 
     def _wait_for_images(self, count: int) -> None:
-        """Until the camera node has worked off `count` more images; one that was lost on the way is waited for briefly."""
+        """Until the camera node has worked off `count` more images; a lost one is waited for briefly."""
         self._images_expected += count
         deadline = time.monotonic() + _IMAGE_TIMEOUT_S
         while self._images_processed < self._images_expected:
@@ -261,4 +271,3 @@ def shut_down(node: Evaluator) -> None:
     """Leave the graph and stop ROS in this process."""
     node.close()
     rclpy.try_shutdown()
-

@@ -2,12 +2,14 @@
 
 import sys
 import time
+from collections.abc import Mapping
 
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -29,6 +31,9 @@ _WATCHDOG_PERIOD_S = 1.0
 class PolicyNode(LifecycleNode):
     """Configure loads and checks everything, activate homes the arm and runs the policy, deactivate holds it."""
 
+    _controller: PolicyController
+    """There from configure on, as is everything that it makes."""
+
     def __init__(self) -> None:
         super().__init__("policy_node")
         self.declare_parameter("task", "fetch_push")
@@ -36,7 +41,6 @@ class PolicyNode(LifecycleNode):
         self.declare_parameter("calibration", "fetch_sim")
         self.declare_parameter("robot", "fetch")
         self.declare_parameter("autostart", False)
-        self._controller: PolicyController | None = None
         self._active = False
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -63,7 +67,6 @@ class PolicyNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._destroy_interface()
-        self._controller = None
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -72,7 +75,7 @@ class PolicyNode(LifecycleNode):
 
     def come_to_rest(self) -> None:
         """Send a last command that brakes, if the arm may be moving."""
-        if self._active and self._controller is not None:
+        if self._active:
             self._active = False
             self._send(self._controller.hold(), self.get_clock().now().to_msg())
 
@@ -122,7 +125,7 @@ class PolicyNode(LifecycleNode):
     def _on_joint_states(self, message: JointState) -> None:
         self._joint_states_arrived = time.perf_counter()
         stamp = conversions.to_seconds(message.header.stamp)
-        self._controller.observe_joints(stamp, message.name, message.position, message.velocity)
+        self._controller.observe_joints(stamp, list(message.name), message.position, message.velocity)
 
     def _on_object(self, message: PoseWithCovarianceStamped) -> None:
         try:
@@ -208,7 +211,7 @@ class PolicyNode(LifecycleNode):
         return response
 
 
-def diagnostics(stamp, values: dict[str, object], message: str, level: bytes) -> DiagnosticArray:
+def diagnostics(stamp, values: Mapping[str, object], message: str, level: bytes) -> DiagnosticArray:
     """The node's status as one diagnostic message."""
     array = DiagnosticArray()
     array.header.stamp = stamp

@@ -155,7 +155,7 @@ class _Row:
         mujoco.mj_forward(self.model, data)
 
     def step(self, action: np.ndarray) -> None:
-        """One control period under `action` (4,) float32; the arithmetic follows Gymnasium-Robotics' in its precision."""
+        """One control period under `action` (4,) float32, in the precision that Gymnasium-Robotics computes in."""
         displacement = action[:3] * np.float32(self._task.contract.action_scale)
         self._mocap_position[:] = self._gripper_position + displacement
         self._mocap_quaternion[:] = self._gripper_quaternion + _GRIPPER_QUATERNION_OFFSET
@@ -170,8 +170,8 @@ class _Row:
     def read(self, grip: np.ndarray, fingers: np.ndarray, obj: np.ndarray, object_rotation: np.ndarray) -> None:
         """Write positions and velocities into the batch's arrays.
 
-        Site velocities are Jacobian times velocity, as in Gymnasium-Robotics: where no `mj_forward` follows the step, the
-        Jacobian belongs to the last substep's start and the velocity to its end.
+        Site velocities are Jacobian times velocity, as in Gymnasium-Robotics: where no `mj_forward` follows the step,
+        the Jacobian belongs to the last substep's start and the velocity to its end.
         """
         mujoco.mj_jacSite(self.model, self.data, self._jacobian, None, self._grip_site)
         grip[0] = self._grip_position

@@ -32,7 +32,9 @@ def bench_env(json_file: Path | None, threads: int | None = None) -> list[dict[s
     """
     threads = threads or os.cpu_count() or 1
     results = [_measure(contract, threads) for contract in CONTRACTS.values()]
-    table = Table("task", "threads", *results[0]["steps_per_s"], "ours, randomised, to raw mj_step", title="steps per second")
+    table = Table(
+        "task", "threads", *results[0]["steps_per_s"], "ours, randomised, to raw mj_step", title="steps per second"
+    )
     for result in results:
         speeds = [f"{value:,.0f}" for value in result["steps_per_s"].values()]
         table.add_row(result["task"], str(threads), *speeds, f"{result['ratio_to_raw']:.2f}")

@@ -1,10 +1,11 @@
 """The batched simulation as a Gymnasium environment: goals, rewards, episodes, randomisation.
 
 `BatchedGoalEnv` is a `VectorEnv`. By default it resets a finished row in the step that finishes it, and the true final
-observation is in `info["final_obs"]`. `GoalEnv` is one row as an ordinary environment. Without randomisation a row that is reset with
-seed s starts as the Gymnasium-Robotics environment does with seed s.
+observation is in `info["final_obs"]`. `GoalEnv` is one row as an ordinary environment. Without randomisation a row
+that is reset with seed s starts as the Gymnasium-Robotics environment does with seed s.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -105,11 +106,11 @@ class BatchedGoalEnv(VectorEnv):
         """Stop the simulation's threads."""
         self.simulation.close()
 
-    def random_states(self) -> list[dict[str, Any]]:
+    def random_states(self) -> list[Mapping[str, Any]]:
         """State of every random generator, to be restored by `set_random_states`."""
         return [rng.bit_generator.state for rng in self._generators()]
 
-    def set_random_states(self, states: list[dict[str, Any]]) -> None:
+    def set_random_states(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Continue the random draws of an earlier run."""
         for rng, state in zip(self._generators(), states, strict=True):
             rng.bit_generator.state = state

@@ -52,9 +52,7 @@ def test_targets_follow_by_polyak_at_their_interval():
     agent.update(_batch(rng))
     assert all(torch.equal(a, b) for a, b in zip(old, agent._target_critic.parameters(), strict=True))
     agent.update(_batch(rng))
-    for before, online, target in zip(
-        old, agent.critic.parameters(), agent._target_critic.parameters(), strict=True
-    ):
+    for before, online, target in zip(old, agent.critic.parameters(), agent._target_critic.parameters(), strict=True):
         torch.testing.assert_close(target, 0.9 * before + 0.1 * online)
 
 

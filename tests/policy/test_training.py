@@ -14,8 +14,8 @@ from her_robot.errors import CheckpointError, TrainingDivergedError
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.policy.checkpoint import has_checkpoint
 from her_robot.policy.config import load_config
-from her_robot.policy.train import train_command
 from her_robot.policy.trackers import read_progress
+from her_robot.policy.train import train_command
 from her_robot.policy.training import Trainer
 
 TOY = [
@@ -65,7 +65,13 @@ def test_progress_counts_steps_updates_and_evaluations(tmp_path):
 
 
 def test_reach_is_learned_in_a_few_thousand_steps(tmp_path):
-    overrides = ["num_threads=1", "updates_per_cycle=200", "total_steps=6400", "warmup_steps=1600", "randomization=none"]
+    overrides = [
+        "num_threads=1",
+        "updates_per_cycle=200",
+        "total_steps=6400",
+        "warmup_steps=1600",
+        "randomization=none",
+    ]
     overrides += ["network.hidden_sizes=[64, 64]", "evaluation.interval_steps=6400", "evaluation.episodes=50"]
     trainer = Trainer(load_config("fetch_reach", None, overrides), tmp_path)
     assert _finish(trainer)[-1].success_rate >= 0.8

@@ -35,9 +35,7 @@ class PerfectArm:
     """Joints that are where they were told to be one period ago, and inputs that are all well."""
 
     def __init__(self, task="fetch_push", action=(0.0, 0.0, 0.0, 0.0), profile=PROFILE, offsets=None, table=None):
-        self.controller = PolicyController(
-            ConstantPolicy(task, action), profile, JointOffsets(offsets or {}), table
-        )
+        self.controller = PolicyController(ConstantPolicy(task, action), profile, JointOffsets(offsets or {}), table)
         self.contract, self.profile = self.controller.contract, profile
         self.joints = profile.to_robot(np.array(profile.look[task]))
         self.velocities = np.zeros(7)
@@ -270,7 +268,10 @@ def test_signs_and_encoder_offsets_reach_the_same_tool_path():
     joints = tuple(dataclasses.replace(joint, sign=-1.0, offset=0.2) for joint in PROFILE.joints)
     turned = dataclasses.replace(PROFILE, joints=joints)
     offsets = {"elbow_flex_joint": 0.05}
-    plain, mapped = PerfectArm(action=(0.3, 0, 0, 0)), PerfectArm(action=(0.3, 0, 0, 0), profile=turned, offsets=offsets)
+    plain, mapped = (
+        PerfectArm(action=(0.3, 0, 0, 0)),
+        PerfectArm(action=(0.3, 0, 0, 0), profile=turned, offsets=offsets),
+    )
     error = np.array([offsets.get(name, 0.0) for name in PROFILE.joint_names])
     mapped.joints = mapped.joints - error
     for _ in range(60):

@@ -92,7 +92,9 @@ def test_names_that_the_model_lacks(tmp_path):
     _, data = _write(tmp_path)
     joints = [{**data["joints"][0], "name": "shoulder_pam_joint"}, *data["joints"][1:]]
     path, _ = _write(tmp_path, joints=joints)
-    with pytest.raises(ConfigurationError, match=r"no joint 'robot0:shoulder_pam_joint'; did you mean 'robot0:shoulder_pan"):
+    with pytest.raises(
+        ConfigurationError, match=r"no joint 'robot0:shoulder_pam_joint'; did you mean 'robot0:shoulder_pan"
+    ):
         load_profile(path)
     path, _ = _write(tmp_path, model={**data["model"], "tool_site": "grip"})
     with pytest.raises(ConfigurationError, match="no site 'grip'"):
@@ -108,7 +110,7 @@ def test_values_that_cannot_be(tmp_path):
     with pytest.raises(ConfigurationError, match=r"home.fetch_push has 2 values for 7 joints"):
         load_profile(path)
     path, _ = _write(tmp_path, workspace={"low": [1, 1, 1], "high": [0, 2, 2]})
-    with pytest.raises(ConfigurationError, match="low .* must be below high"):
+    with pytest.raises(ConfigurationError, match=r"low .* must be below high"):
         load_profile(path)
     path, _ = _write(tmp_path, joints=[{**data["joints"][0], "velocity": -1.0}, *data["joints"][1:]])
     with pytest.raises(ConfigurationError, match="must be above 0"):
@@ -118,5 +120,3 @@ def test_values_that_cannot_be(tmp_path):
 def test_unknown_robot():
     with pytest.raises(UnknownNameError, match=r"unknown robot 'fetsch'; did you mean 'fetch'"):
         load_profile("fetsch")
-
-

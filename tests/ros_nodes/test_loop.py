@@ -1,0 +1,89 @@
+"""Policy, camera, simulated robot and scorer together: real processes, real messages, rendered images."""
+
+import os
+import signal
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from rosbags.highlevel import AnyReader
+
+from her_robot.errors import LoopError
+from her_robot.evaluation.loop import LoopOptions, evaluate_in_loop
+from her_robot.evaluation.processes import NodeProcesses
+from her_robot.policy.bundle import PolicyBundle, shipped_bundle
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture(scope="module")
+def reach():
+    return PolicyBundle.load(shipped_bundle("fetch_reach"), "fetch_reach")
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Process ids of the nodes that an evaluation starts, by name."""
+    ids = {}
+    start = NodeProcesses.start
+
+    def remembering(self, node, parameters):
+        start(self, node, parameters)
+        ids[node] = self._processes[node].pid
+
+    monkeypatch.setattr(NodeProcesses, "start", remembering)
+    return ids
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_reaches_goals_that_only_the_camera_has_seen(reach, tmp_path, started):
+    result = evaluate_in_loop(reach, tmp_path, episodes=2)
+    summary = result.evaluation.summary()
+    assert result.failure is None
+    assert summary["successes"] == 2
+    assert summary["detections"]["seen"] > 10
+    assert summary["safety"]["estops"] == 0
+    assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["max"]
+    assert all(len(episode.distances) == reach.contract.episode_steps for episode in result.evaluation.episodes)
+    assert result.evaluation.episodes[0].distances[0] > result.evaluation.episodes[0].final_distance
+    assert len(result.images) == 2
+    assert not any(_alive(pid) for pid in started.values())
+    with AnyReader([tmp_path / "recording"]) as reader:
+        topics = {connection.topic: connection.msgcount for connection in reader.connections}
+    assert topics["/joint_states"] > 400
+    assert topics["/policy_node/command_sent"] >= 100
+    assert topics["/head_camera/rgb/image_raw/compressed"] >= 5
+    assert topics["/sim_robot_node/ground_truth/goal_pose"] > 100
+
+
+def test_the_same_seeds_give_the_same_episodes(reach, tmp_path):
+    runs = [evaluate_in_loop(reach, tmp_path / str(i), 1, options=LoopOptions(record=False)) for i in range(2)]
+    first, second = (run.evaluation.episodes[0] for run in runs)
+    # Joint states may reach the policy a hair before or after the clock does: a hundredth of a second apart.
+    assert first.distances == pytest.approx(second.distances, abs=2e-3)
+
+
+def test_a_node_that_dies_ends_the_evaluation_and_loses_nothing(reach, tmp_path, started):
+    def kill_camera(episode):
+        os.killpg(started["camera_goal_node"], signal.SIGKILL)
+
+    result = evaluate_in_loop(reach, tmp_path, 3, options=LoopOptions(record=False), on_episode=kill_camera)
+    assert len(result.evaluation.episodes) == 1
+    assert isinstance(result.failure, LoopError)
+    assert "camera_goal_node ended with status -9" in str(result.failure)
+    assert result.evaluation.summary()["failure"] == str(result.failure)
+    assert not any(_alive(pid) for pid in started.values())
+
+
+def test_a_loop_that_cannot_start_says_why(reach, tmp_path, started):
+    with pytest.raises(LoopError, match=r"sim_robot_node ended with status 1[\s\S]*unknown simulated robot 'ferch'"):
+        evaluate_in_loop(reach, tmp_path, 1, options=LoopOptions(simulated_robot="ferch", record=False))
+    assert not any(_alive(pid) for pid in started.values())
