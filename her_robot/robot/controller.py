@@ -3,6 +3,8 @@
 Measurements arrive when they do; `tick` is called every control period. The way of the data is that of the package:
 state estimate, contract, policy, inverse kinematics, safety. A `PolicyController` knows nothing of ROS.
 
+Where the arm has hidden the object from the camera for long, it goes back to the look pose until the object is seen.
+
 Phases: `waiting` for inputs; `raising` the tool; `looking` from where the camera sees everything; `homing`; `running`
 the policy; `holding` while something is wrong; `stopped` until re-armed.
 """
@@ -26,8 +28,10 @@ from her_robot.robot.kinematics import Kinematics
 from her_robot.robot.profile import RobotProfile, load_profile
 from her_robot.robot.safety import JointCommand, JointLimits, SafetyFilter
 
-_RAISE_SPEED = 0.25
+_RAISE_SPEED = 0.4
 """Upward speed of the tool on its way to the look pose [m/s]."""
+_CLEARANCE = 0.07
+"""Above its lowest position, the tool passes over the object [m]."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class PolicyController:
         self._velocity_filter = VelocityFilter()
         self._phase = self._phase_before_hold = "waiting"
         self.steps = 0
-        """Actions of the policy since it last began to run."""
+        """Control periods since the policy last began to run."""
         self.holds = 0
         """Times that the arm began to hold because something was wrong."""
         self.forget()
@@ -260,7 +264,17 @@ class PolicyController:
             if not self._is_at(self._home):
                 return self.safety.approach(self._home, self.profile.motion.homing_speed)
             self._phase, self.steps = "running", 0
+        self.steps += 1
+        if self.ages(now)["object"] > self.profile.timing.object_hidden:
+            return self._look_again(latency)
         return self._run(now, latency)
+
+    def _look_again(self, latency: dict[str, float]) -> JointCommand:
+        """Clear the object, then go to where the camera sees everything, until it sees the object."""
+        height = self._kinematics.forward(self.safety.positions)[0][2]
+        if height < self.profile.workspace.low[2] + _CLEARANCE:
+            return self._displace(np.array([0.0, 0.0, _RAISE_SPEED * self.contract.control_period]), latency)
+        return self.safety.approach(self._look, speed=1.0)
 
     def _run(self, now: float, latency: dict[str, float]) -> JointCommand:
         """One action of the policy."""
@@ -270,7 +284,6 @@ class PolicyController:
         with _timed(latency, "policy"):
             assert self._goal is not None, "looking ends when the goal is known"
             action = self.bundle.act(observation, self._goal)
-        self.steps += 1
         gain = self.contract.action_scale * self.profile.motion.displacement_gain
         return self._displace(gain * np.clip(action[:3], -1.0, 1.0), latency)
 

@@ -14,6 +14,8 @@ _ITERATIONS = 3
 _STEP_S = 1.0
 """Time step of the integration within one solution: displacements, not speeds, are sought [s]."""
 _DAMPING = 1e-4
+_ORIENTATION_COST = 0.05
+"""Beside a position cost of 1 [m/rad]: at the edge of its reach, an arm tilts its tool rather than stay behind."""
 
 
 class Kinematics:
@@ -29,7 +31,7 @@ class Kinematics:
         self._base = model.body(profile.model.base_body).id
         self._jacobian = np.zeros((3, model.nv))
         self._tool_task = mink.FrameTask(
-            profile.model.tool_site, "site", position_cost=1.0, orientation_cost=0.3, lm_damping=1e-3
+            profile.model.tool_site, "site", position_cost=1.0, orientation_cost=_ORIENTATION_COST, lm_damping=1e-3
         )
         self._posture_task = mink.PostureTask(model, cost=1e-3)
         fixed = np.setdiff1d(np.arange(model.nv), self._dofs)
