@@ -114,6 +114,9 @@ def _add_evaluate(commands) -> None:
     loop.add_argument("--robot", default="fetch", metavar="NAME|FILE", help="profile in config/robots/")
     loop.add_argument("--simulated-robot", default="fetch", metavar="NAME|FILE", help="in config/simulated_robots/")
     loop.add_argument("--calibration", default="fetch_sim", metavar="NAME|DIR", help="folder in calibration/")
+    loop.add_argument(
+        "--episode-steps", type=int, default=100, metavar="N", help="control periods of 0.04 s; default: 100"
+    )
     loop.add_argument("--real-time", action="store_true", help="let time pass by itself, rather than in lockstep")
     loop.add_argument("--no-record", action="store_true", help="write no MCAP recording")
     parser.set_defaults(run=_evaluate)

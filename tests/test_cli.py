@@ -53,6 +53,10 @@ def test_tasks_as_json(capsys, tmp_path):
             "unknown randomization preset 'nonne'; did you mean 'none'",
         ),
         (["evaluate", "fetch_reach", "--loop", "ros", "--randomize", "none"], "belong to --loop sim"),
+        (
+            ["evaluate", "fetch_reach", "--loop", "ros", "--episode-steps", "0", "--report", "REPORT"],
+            "--episode-steps is 0",
+        ),
         (["train", "fetch_fly"], "unknown task 'fetch_fly'"),
         (["train", "fetch_push", "--set", "agent.gama=1"], "unknown key 'gama'; did you mean 'gamma'"),
         (["train", "fetch_push", "--until-success", "95"], "must lie between 0 and 1"),
@@ -60,7 +64,8 @@ def test_tasks_as_json(capsys, tmp_path):
         (["demo", "fetch_swim"], "unknown task 'fetch_swim'"),
     ],
 )
-def test_wrong_input(arguments, message, capsys):
+def test_wrong_input(arguments, message, capsys, tmp_path):
+    arguments = [str(tmp_path / "report") if argument == "REPORT" else argument for argument in arguments]
     status, _, err = _run(capsys, *arguments)
     assert status == 2
     assert message in err

@@ -46,15 +46,16 @@ def evaluate_ros(options: argparse.Namespace) -> int:
     episodes = 50 if options.episodes is None else options.episodes
     first_seed = FIRST_SEED if options.seed is None else options.seed
     seeds_from(first_seed, episodes)
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    directory = prepare_directory(options.report or Path("reports") / f"{options.task}-ros-{stamp}")
     loop = LoopOptions(
         simulated_robot=options.simulated_robot,
         robot=options.robot,
         calibration=options.calibration,
+        episode_steps=options.episode_steps,
         real_time=options.real_time,
         record=not options.no_record,
     )
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    directory = prepare_directory(options.report or Path("reports") / f"{options.task}-ros-{stamp}")
     console = Console()
     with EpisodeProgress(console, episodes) as progress:
         result = evaluate_in_loop(bundle, directory, episodes, first_seed, loop, progress.add)

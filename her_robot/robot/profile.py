@@ -94,8 +94,8 @@ class TimingConfig:
     joint_states_timeout: float = 0.15
     """Joint states older than this stop the arm [s]."""
     object_hidden: float = 1.0
-    """After this long without the object in view, the arm goes back to look [s]. The gripper often hides what it pushes,
-    and the object's pose is carried along meanwhile."""
+    """After this long without the object in view, the arm goes back to look [s]. The gripper often hides what it
+    pushes; meanwhile the object's pose is carried along."""
     object_timeout: float = 4.0
     """An object that has not been seen for this long stops the arm [s]."""
     goal_timeout: float = 30.0

@@ -210,11 +210,30 @@ def test_a_camera_that_stops_holds_after_the_objects_time_and_goes_on_when_it_re
     ticks = 0
     while arm.tick().phase == "running":
         ticks += 1
-        assert ticks < 200
+        assert ticks < 300
     assert ticks * PERIOD == pytest.approx(PROFILE.timing.object_timeout, abs=0.1)
     assert "the object was seen" in arm.tick().reason
     arm.sees = True
     assert arm.tick().phase == "running"
+
+
+def test_an_object_that_the_arm_hides_is_looked_for_again():
+    arm = PerfectArm(action=(0.0, 0.0, 0.0, 0.0))
+    arm.run_until("running")
+    arm.sees = False
+    kinematics = Kinematics(PROFILE)
+    home, _ = kinematics.forward(arm.joints)
+    while arm.controller.ages(arm.time)["object"] < PROFILE.timing.object_hidden + 1.0:
+        assert arm.tick().phase == "running"
+    looking, _ = kinematics.forward(arm.joints)
+    assert looking[2] > home[2] + 0.1
+    arm.sees = True
+    arm.tick()
+    before, _ = kinematics.forward(arm.joints)
+    for _ in range(5):
+        arm.tick()
+    after, _ = kinematics.forward(arm.joints)
+    assert np.linalg.norm(after - before) < 0.1
 
 
 def test_goals_outside_of_the_workspace_hold():

@@ -10,7 +10,7 @@ from her_robot import configuration, resources
 from her_robot.contract import CONTRACTS
 from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.robot.kinematics import Kinematics
-from her_robot.robot.profile import compile_model, load_profile
+from her_robot.robot.profile import compile_model, load_profile, load_spec, lock_joint
 from her_robot.sim.tasks import fetch_task
 
 
@@ -120,3 +120,36 @@ def test_values_that_cannot_be(tmp_path):
 def test_unknown_robot():
     with pytest.raises(UnknownNameError, match=r"unknown robot 'fetsch'; did you mean 'fetch'"):
         load_profile("fetsch")
+
+
+def test_accelerations_are_within_what_the_motors_can_do(profile):
+    """(effort - gravity) / inertia at home, from the model without the rotor inertias that steady Gymnasium's weld."""
+    effort = np.array([33.82, 131.76, 76.94, 66.18, 29.35, 25.7, 7.36])  # fetch_description's URDF [Nm]
+    spec = load_spec(profile.model.file)
+    for equality in list(spec.equalities):
+        spec.delete(equality)
+    spec.delete(spec.body("robot0:mocap"))
+    for name, position in profile.model.locked_joints.items():
+        lock_joint(spec, spec.joint(name), position)
+    for joint in spec.joints:
+        joint.armature = 0.0
+    for name in profile.gripper.joints:
+        finger = spec.joint(profile.model.prefix + name).parent
+        finger.mass, finger.inertia = 0.1, np.full(3, 1e-4)
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    names = [profile.model.prefix + joint.name for joint in profile.joints]
+    for name, position in zip(names, profile.home["fetch_push"], strict=True):
+        data.joint(name).qpos[:] = position
+    mujoco.mj_forward(model, data)
+    dofs = [model.joint(name).dofadr[0] for name in names]
+    # A unit acceleration of one joint takes a torque of its inertia, beside gravity.
+    gravity = np.abs(data.qfrc_bias[dofs])
+    inertia = np.zeros(len(dofs))
+    for index, dof in enumerate(dofs):
+        torque = np.zeros(model.nv)
+        unit = np.zeros(model.nv)
+        unit[dof] = 1.0
+        mujoco.mj_mulM(model, data, torque, unit)
+        inertia[index] = torque[dof]
+    assert (profile.acceleration_limit <= 0.65 * (effort - gravity) / inertia).all()
