@@ -72,6 +72,7 @@ class PolicyController:
         self.safety = SafetyFilter(limits, self.contract.control_period)
         self._offsets = np.array([joint_offsets.offsets.get(name, 0.0) for name in profile.joint_names])
         self._home, self._look = np.array(profile.home[task]), np.array(profile.look[task])
+        self._look_height = float(self._kinematics.forward(self._look)[0][2])
         rotation = np.zeros(9)
         mujoco.mju_quat2Mat(rotation, np.array(profile.tool_rotation_wxyz))
         self._tool_rotation = rotation.reshape(3, 3)
@@ -106,8 +107,6 @@ class PolicyController:
         self._phase = "waiting"
         self._last_tick = -np.inf
         self.steps = 0
-        if self.safety.started:
-            self.safety.start(self.safety.positions)
 
     def observe_joints(
         self, time: float, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float] = ()
@@ -196,7 +195,10 @@ class PolicyController:
         if not self.safety.started:
             return Command("waiting", "not active", None, self.profile.gripper.closed_gap)
         self._phase = "waiting"
-        return Command("holding", "not active", self._to_robot(self.safety.brake()), self.profile.gripper.closed_gap)
+        command = self.safety.brake()
+        # Nothing follows this command, and it ends at rest: so does the reference.
+        self.safety.start(command.positions[-1])
+        return Command("holding", "not active", self._to_robot(command), self.profile.gripper.closed_gap)
 
     def ages(self, now: float) -> dict[str, float]:
         """Age of each input [s]; infinite before the first."""
@@ -217,6 +219,11 @@ class PolicyController:
             return f"joint states are {ages['joint_states']:.2f} s old (at most {timing.joint_states_timeout} s)"
         if self._goal_problem:
             return self._goal_problem
+        if self._phase != "waiting":
+            error = np.abs(self._measured - self.safety.positions)
+            if error.max() > self.profile.motion.tracking_tolerance:
+                name = self.profile.joint_names[int(error.argmax())]
+                return f"the arm does not follow: {name} is {error.max():.2f} rad from where it was told to be"
         if self._phase in ("running", "holding"):
             if ages["goal"] > timing.goal_timeout:
                 return f"the goal was seen {ages['goal']:.2f} s ago (at most {timing.goal_timeout} s)"
@@ -246,14 +253,13 @@ class PolicyController:
         if self._phase == "holding":
             self._phase = self._phase_before_hold
         if self._phase in ("waiting", "stopped"):
+            if self.safety.moving:
+                return self.safety.brake()
             self.safety.start(self._measured)
             self._phase = "raising"
         if self._phase == "raising":
-            if (
-                self._kinematics.forward(self.safety.positions)[0][2]
-                < self._kinematics.forward(self._look)[0][2] - 1e-3
-            ):
-                return self._displace(np.array([0.0, 0.0, _RAISE_SPEED * self.contract.control_period]), latency)
+            if self._reference_height() < self._look_height - 1e-3:
+                return self._raise(latency)
             self._phase = "looking"
         if self._phase == "looking":
             if self._is_at(self._look) and not self._waits_for():
@@ -271,10 +277,16 @@ class PolicyController:
 
     def _look_again(self, latency: dict[str, float]) -> JointCommand:
         """Clear the object, then go to where the camera sees everything, until it sees the object."""
-        height = self._kinematics.forward(self.safety.positions)[0][2]
-        if height < self.profile.workspace.low[2] + _CLEARANCE:
-            return self._displace(np.array([0.0, 0.0, _RAISE_SPEED * self.contract.control_period]), latency)
+        if self._reference_height() < self.profile.workspace.low[2] + _CLEARANCE:
+            return self._raise(latency)
         return self.safety.approach(self._look, speed=1.0)
+
+    def _raise(self, latency: dict[str, float]) -> JointCommand:
+        return self._displace(np.array([0.0, 0.0, _RAISE_SPEED * self.contract.control_period]), latency)
+
+    def _reference_height(self) -> float:
+        """Height of the commanded tool position in base_link [m]."""
+        return float(self._kinematics.forward(self.safety.positions)[0][2])
 
     def _run(self, now: float, latency: dict[str, float]) -> JointCommand:
         """One action of the policy."""

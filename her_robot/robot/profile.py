@@ -128,6 +128,8 @@ class MotionConfig:
     """Part of a commanded displacement that the tool makes in one control period, as in simulation."""
     lead: float = 0.08
     """The commanded tool position stays within this of the measured one [m]."""
+    tracking_tolerance: float = 0.35
+    """A joint farther than this from where it was told to be stops the arm: something is in its way [rad]."""
     homing_speed: float = 0.6
     """Joint speed of homing, as part of each joint's velocity limit."""
     homing_tolerance: float = 0.02

@@ -3,14 +3,11 @@
 import sys
 from collections.abc import Mapping
 
-import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.exceptions import InvalidParameterTypeException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
@@ -20,10 +17,11 @@ from std_srvs.srv import Trigger
 
 from her_robot import configuration
 from her_robot.contract import contract_of
-from her_robot.errors import HerRobotError, UnknownNameError
+from her_robot.errors import UnknownNameError
 from her_robot.robot.calibration import load_calibration
 from her_robot.robot.scene_estimate import EstimatorConfig, SceneEstimator
 from her_robot.ros_nodes import conversions
+from her_robot.ros_nodes.running import run
 
 _RELIABILITY = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
 """An image is some dozen datagrams: with best effort, the loss of one loses the image."""
@@ -124,17 +122,7 @@ class CameraGoalNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; 1 if it could not start."""
-    rclpy.init(args=args)
-    try:
-        rclpy.spin(CameraGoalNode())
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (HerRobotError, InvalidParameterTypeException) as error:
-        print(f"camera_goal_node: {error}", file=sys.stderr)
-        return 1
-    finally:
-        rclpy.try_shutdown()
-    return 0
+    return run("camera_goal_node", CameraGoalNode, args)
 
 
 if __name__ == "__main__":

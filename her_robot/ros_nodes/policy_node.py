@@ -13,7 +13,7 @@ from rclpy.clock_type import ClockType
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
@@ -94,8 +94,10 @@ class PolicyNode(LifecycleNode):
         self._sent = self.create_publisher(JointTrajectory, "~/command_sent", 10)
         self._status = self.create_publisher(DiagnosticArray, "~/status", 10)
         sensors = qos_profile_sensor_data
+        # The newest joint states alone: older ones in a queue would be taken after the tick that needs them.
+        newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._inputs = [
-            self.create_subscription(JointState, topics.joint_states, self._on_joint_states, sensors),
+            self.create_subscription(JointState, topics.joint_states, self._on_joint_states, newest),
             self.create_subscription(PoseWithCovarianceStamped, topics.object_pose, self._on_object, sensors),
             self.create_subscription(PoseWithCovarianceStamped, topics.goal_pose, self._on_goal, sensors),
         ]

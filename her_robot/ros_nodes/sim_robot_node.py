@@ -4,13 +4,10 @@ import json
 import sys
 import time
 
-import rclpy
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -18,9 +15,10 @@ from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from her_robot.errors import ConfigurationError, HerRobotError
+from her_robot.errors import ConfigurationError
 from her_robot.robot.calibration import load_calibration
 from her_robot.ros_nodes import conversions
+from her_robot.ros_nodes.running import run
 from her_robot.sim.pacing import Pacer
 from her_robot.sim.robot import GroundTruth, JointMeasurement, SimulatedRobot, load_simulated_robot
 from her_robot.sim.sensors import CameraImage, SensorStream
@@ -180,17 +178,7 @@ class SimRobotNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; 1 if it could not start."""
-    rclpy.init(args=args)
-    try:
-        rclpy.spin(SimRobotNode())
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (HerRobotError, ParameterException) as error:
-        print(f"sim_robot_node: {error}", file=sys.stderr)
-        return 1
-    finally:
-        rclpy.try_shutdown()
-    return 0
+    return run("sim_robot_node", SimRobotNode, args)
 
 
 if __name__ == "__main__":

@@ -255,6 +255,36 @@ def test_poses_that_are_not_finite_are_ignored():
     assert arm.tick().phase == "running"
 
 
+def test_an_arm_that_does_not_follow_holds():
+    arm = PerfectArm(action=(0.0, 0.5, 0.0, 0.0))
+    arm.run_until("running")
+    stuck = arm.joints.copy()
+    for _ in range(100):
+        command = arm.tick(positions=[*stuck, 0.0, 0.0], velocities=[0.0] * 9)
+        if command.phase == "holding":
+            break
+    lead = Kinematics(PROFILE).forward(arm.joints)[0] - Kinematics(PROFILE).forward(stuck)[0]
+    assert np.abs(lead).max() < PROFILE.motion.lead + 0.06
+    arm.controller.safety.start(stuck + 0.5)
+    assert "the arm does not follow" in arm.tick(positions=[*stuck, 0.0, 0.0]).reason
+
+
+def test_deactivating_in_motion_ends_at_rest_and_starts_anew_from_there():
+    arm = PerfectArm(action=(0.0, 1.0, 0.0, 0.0))
+    arm.run_until("running")
+    for _ in range(5):
+        moving = arm.tick()
+    assert np.abs(moving.joints.velocities[0]).max() > 0.2
+    command = arm.controller.hold()
+    np.testing.assert_array_equal(command.joints.velocities[-1], 0.0)
+    change = np.abs(command.joints.velocities[0] - moving.joints.velocities[0])
+    assert (change <= PROFILE.acceleration_limit * PERIOD + 1e-9).all()
+    arm.joints = PROFILE.to_robot(np.array(PROFILE.look["fetch_push"]))
+    arm.controller.forget()
+    first = arm.tick()
+    np.testing.assert_allclose(first.joints.positions[0], arm.joints, atol=0.05)
+
+
 def test_a_stop_is_latched():
     arm = PerfectArm(action=(0.3, 0, 0, 0))
     arm.run_until("running")

@@ -170,6 +170,8 @@ class TestLockstep:
 
     def test_time_passes_only_in_steps(self, peer):
         peer.step()
+        peer.wait(lambda: len(peer.received["joint_states"]) == 4 and peer.received[f"{TRUTH}grip_pose"])
+        peer.wait(lambda: peer.received[f"{TRUTH}goal_pose"] and peer.received[f"{TRUTH}object_pose"])
         peer.forget()
         deadline = time.monotonic() + 0.3
         while time.monotonic() < deadline:
