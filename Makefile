@@ -1,7 +1,11 @@
 # her_robot: `make demo` and `make test` set up everything by themselves, in .venv.
 PYTHON ?= python3
 RUN := .venv/bin/python -m
+# Off-screen rendering without a display. No plugins in pytest: those that ROS 2 brings are made for other versions of it.
 export MUJOCO_GL ?= egl
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD := 1
+# Made anew when ROS 2 is sourced or no longer is: its rclpy and the one from PyPI do not mix.
+READY := .venv/ready-$(or $(ROS_DISTRO),pypi)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench clean
@@ -9,28 +13,28 @@ export MUJOCO_GL ?= egl
 help:  ## what there is
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-.venv/ready: requirements.txt requirements-torch.txt requirements-ros.txt requirements-dev.txt setup.py setup.cfg scripts/setup.sh
-	PYTHON="$(PYTHON)" scripts/setup.sh
+$(READY): $(wildcard requirements*.txt) constraints.txt setup.py setup.cfg scripts/setup.sh
+	@PYTHON="$(PYTHON)" scripts/setup.sh
 	@touch $@
 
-setup: .venv/ready  ## the virtual environment with pinned dependencies
+setup: $(READY)  ## the virtual environment with pinned dependencies
 
-demo: .venv/ready  ## a trained policy pushes blocks: simulated robot, cameras and ROS 2 nodes in the loop
+demo: $(READY)  ## a trained policy pushes blocks: simulated robot, cameras and ROS 2 nodes in the loop
 	$(RUN) her_robot.cli demo
 
-test: .venv/ready  ## all tests; no GPU, no screen, no ROS needed
+test: $(READY)  ## all tests; no GPU, no screen, no ROS needed
 	$(RUN) pytest
 
-check: .venv/ready  ## format, lint and types
+check: $(READY)  ## format, lint and types
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) pyright
 
-format: .venv/ready  ## format, and fix what the linter can
+format: $(READY)  ## format, and fix what the linter can
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
-bench: .venv/ready  ## environment steps per second, beside Gymnasium-Robotics
+bench: $(READY)  ## environment steps per second, beside Gymnasium-Robotics
 	$(RUN) her_robot.cli bench env
 
 clean:  ## remove the virtual environment and what was built

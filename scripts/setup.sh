@@ -7,58 +7,85 @@ cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
 venv=.venv
-log=$venv/setup.log
-say() { printf 'setup: %s\n' "$*"; }
-fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@" >>"$log" 2>&1; }
-install() {
-  say "installing $1"
-  shift
-  pip install "$@" || { tail -n 15 "$log" >&2; fail "pip install $* failed; the whole log is in $log"; }
-}
-
-"$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null ||
-  fail "needs Python 3.10 to 3.13; '$python' is $("$python" --version 2>&1). Name another: make PYTHON=python3.12 demo"
-
-if [ ! -x "$venv/bin/python" ]; then
-  say "making $venv with $("$python" --version)"
-  "$python" -m venv "$venv" ||
-    fail "could not make a virtual environment; on Debian or Ubuntu: apt-get install python3-venv"
-fi
+log=build/setup.log
+mkdir -p build
 : >"$log"
 
-install "simulation, vision, kinematics" -r requirements.txt
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
 
-# PyTorch's ordinary Linux build brings gigabytes of CUDA. pip may know a CPU build; if not, uv knows where PyTorch keeps them.
+# step WHAT COMMAND...: run a command quietly; the end of its output is shown if it fails.
+step() {
+  printf 'setup: %s ... ' "$1"
+  shift
+  local begun=$SECONDS
+  "$@" >>"$log" 2>&1 || { echo "failed"; tail -n 12 "$log" >&2; fail "'$*' failed; all it said is in $log"; }
+  echo "$((SECONDS - begun)) s"
+}
+
+# system_packages WHY NAME...: Debian packages, installed by root and asked for otherwise.
+system_packages() {
+  local why=$1
+  shift
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    fail "$why. On Debian and Ubuntu: sudo apt-get install $*"
+  fi
+  step "apt-get install $*" apt_install "$@"
+}
+
+apt_install() {
+  apt-get update || echo "going on with the lists that there are"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+make_venv() {
+  "$python" -c 'import ensurepip' 2>/dev/null ||
+    system_packages "$python cannot make virtual environments" "python$version-venv"
+  step "$venv with Python $version" "$python" -m venv --clear "$venv"
+  echo "$made_for" >"$venv/made-for"
+}
+
+# PyTorch's ordinary build for Linux brings gigabytes of CUDA. pip may have been told where CPU builds are; uv knows.
+install_torch() {
+  pip install "torch==$torch+cpu" -c constraints.txt && return
+  pip install uv==0.13.9 &&
+    "$venv/bin/uv" pip install --python "$venv/bin/python" --torch-backend=cpu "torch==$torch" -c constraints.txt
+}
+
+render() { MUJOCO_GL=egl "$venv/bin/python" -c 'import mujoco; mujoco.GLContext(16, 16).make_current()'; }
+
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || version=none
+case $version in
+  3.10 | 3.11 | 3.12 | 3.13) ;;
+  *) fail "Python 3.10 to 3.13 is needed; $python is $version. Name another one: make PYTHON=python3.12 ..." ;;
+esac
+
+# An environment holds either ROS's rclpy or the one from PyPI: the two in one process crash.
+made_for="Python $version, rclpy of ${ROS_DISTRO:-PyPI}"
+if [ "$(cat "$venv/made-for" 2>/dev/null)" != "$made_for" ] || ! pip --version >/dev/null 2>&1; then
+  say "once, a few minutes: about 0.6 GB to download, 2 GB in $venv"
+  make_venv
+fi
+
+step "simulation, vision, kinematics" pip install -r requirements.txt -c constraints.txt
 torch=$(sed -n 's/^torch==//p' requirements-torch.txt)
-if ! "$venv/bin/python" -c "import importlib.metadata as m; assert m.version('torch').split('+')[0] == '$torch'" 2>/dev/null; then
-  say "installing PyTorch $torch, CPU build"
-  if ! pip install "torch==$torch+cpu"; then
-    pip install uv || fail "could not install uv, which fetches PyTorch's CPU build; see $log"
-    "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --torch-backend=cpu "torch==$torch" >>"$log" 2>&1 ||
-      { tail -n 5 "$log" >&2; fail "no CPU build of PyTorch $torch could be fetched; see $log"; }
-  fi
+if ! pip show torch 2>/dev/null | grep -q "^Version: $torch"; then
+  step "PyTorch $torch, CPU build" install_torch
 fi
-
-if [ -n "${ROS_DISTRO:-}" ] && "$venv/bin/python" -c 'import rclpy' 2>/dev/null; then
-  say "using rclpy of ROS 2 $ROS_DISTRO"
-elif [ -n "${ROS_DISTRO:-}" ]; then
-  fail "ROS 2 $ROS_DISTRO is sourced, but $("$venv/bin/python" --version) cannot import its rclpy; use ROS's own Python: make PYTHON=/usr/bin/python3"
+if [ -z "${ROS_DISTRO:-}" ]; then
+  step "rclpy" pip install -r requirements-ros.txt -c constraints.txt
+elif "$venv/bin/python" -c 'import rclpy' 2>>"$log"; then
+  say "rclpy is that of ROS 2 $ROS_DISTRO"
 else
-  install "rclpy" -r requirements-ros.txt
+  fail "ROS 2 $ROS_DISTRO is sourced, but Python $version cannot import its rclpy (see $log)." \
+    "Use the Python that ROS was built for: make PYTHON=/usr/bin/python3 ..."
 fi
-install "test and check tools" -r requirements-dev.txt
-install "her_robot" --no-deps --no-build-isolation -e .
+step "test and check tools" pip install -r requirements-dev.txt -c constraints.txt
+step "her_robot" pip install --no-deps --no-build-isolation -e .
 
-render='import mujoco; mujoco.GLContext(16, 16).make_current()'
-if ! MUJOCO_GL=egl "$venv/bin/python" -c "$render" >/dev/null 2>&1; then
-  packages="libegl1 libgl1 libgles2"
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    say "installing $packages for off-screen rendering"
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages libgl1-mesa-dri; } >>"$log" 2>&1 ||
-      fail "apt-get install $packages failed; see $log"
-  fi
-  MUJOCO_GL=egl "$venv/bin/python" -c "$render" >/dev/null 2>&1 ||
-    fail "off-screen rendering needs EGL; on Debian or Ubuntu: sudo apt-get install $packages libgl1-mesa-dri"
+if ! render >/dev/null 2>&1; then
+  system_packages "Off-screen rendering needs EGL" libegl1 libgl1
+  step "off-screen rendering" render
 fi
 say "done"
