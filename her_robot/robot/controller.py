@@ -20,18 +20,21 @@ import numpy as np
 
 from her_robot import contract as contracts
 from her_robot.contract import RobotState
-from her_robot.errors import BundleError
+from her_robot.errors import BundleError, ConfigurationError
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.robot.calibration import JointOffsets, Table, load_calibration
 from her_robot.robot.estimation import PoseTracker, VelocityFilter
 from her_robot.robot.kinematics import Kinematics
 from her_robot.robot.profile import RobotProfile, load_profile
-from her_robot.robot.safety import JointCommand, JointLimits, SafetyFilter
+from her_robot.robot.safety import JointCommand, JointLimits, SafetyFilter, braking_speed
 
 _RAISE_SPEED = 0.4
 """Upward speed of the tool on its way to the look pose [m/s]."""
 _CLEARANCE = 0.07
 """Above its lowest position, the tool passes over the object [m]."""
+_LIFT_ITERATIONS = 60
+_LIFT_TOLERANCE = 0.002
+"""Home and look poses fit a table of another height within this [m]."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class PolicyController:
         """
         Raises:
             BundleError: the profile has no home or look pose for the policy's task.
+            ConfigurationError: the table is so high that the arm would start inside of it.
         """
         task = bundle.contract.task
         if task not in profile.home or task not in profile.look:
@@ -71,12 +75,15 @@ class PolicyController:
         )
         self.safety = SafetyFilter(limits, self.contract.control_period)
         self._offsets = np.array([joint_offsets.offsets.get(name, 0.0) for name in profile.joint_names])
-        self._home, self._look = np.array(profile.home[task]), np.array(profile.look[task])
+        lift = _table_lift(bundle, table)
+        self._base_to_world = np.array(self.contract.base_position) - [0.0, 0.0, lift]
+        self._workspace_low, self._workspace_high = _workspace(profile, table, lift)
+        self._home = self._lifted("home", np.array(profile.home[task]), lift)
+        self._look = self._lifted("look", np.array(profile.look[task]), lift)
         self._look_height = float(self._kinematics.forward(self._look)[0][2])
         rotation = np.zeros(9)
         mujoco.mju_quat2Mat(rotation, np.array(profile.tool_rotation_wxyz))
         self._tool_rotation = rotation.reshape(3, 3)
-        self._base_to_world = _base_to_world(bundle, table)
         self._object = PoseTracker()
         self._velocity_filter = VelocityFilter()
         self._phase = self._phase_before_hold = "waiting"
@@ -101,6 +108,7 @@ class PolicyController:
         self._finger_velocities = np.zeros(2)
         self._velocity_filter.reset()
         self._object.reset()
+        self._object_problem = ""
         self._goal: np.ndarray | None = None
         self._goal_time = -np.inf
         self._goal_problem = ""
@@ -147,6 +155,7 @@ class PolicyController:
         """Take in where the object is: centre (3,) [m] and rotation (3, 3), in base_link. Not finite: ignored."""
         if np.isfinite(time) and np.isfinite(position).all() and np.isfinite(rotation).all():
             position = position + self._base_to_world
+            self._object_problem = ""
             self._object.update(np.array([True]), np.array([time]), position[None], rotation[None])
 
     def observe_goal(self, time: float, position: np.ndarray) -> None:
@@ -170,8 +179,8 @@ class PolicyController:
         self.safety.stop(reason)
 
     def rearm(self) -> None:
-        """Release a latched stop. The arm starts anew with looking."""
-        self.safety.rearm(self._measured if np.isfinite(self._joint_time) else self.safety.positions)
+        """Release a latched stop. The arm comes to rest, and starts anew with looking."""
+        self.safety.rearm()
         self._phase = "waiting"
 
     def tick(self, now: float) -> Command:
@@ -180,14 +189,15 @@ class PolicyController:
             self.forget()
         self._last_tick = now
         latency: dict[str, float] = {}
+        self._refuse_inputs_of_another_clock(now)
         reason = self._problem(now)
         if not self.safety.started:
             if self._joint_problem:
                 return Command("waiting", self._joint_problem, None, self.profile.gripper.closed_gap)
             self.safety.start(self._measured)
-        joints = self._brake(reason) if reason else self._work(now, latency)
+        joints = self._brake() if reason else self._work(now, latency)
         phase = self._phase
-        waits_for = reason or self._waits_for()
+        waits_for = reason or self.safety.stop_reason or self._waits_for()
         return Command(phase, waits_for, self._to_robot(joints), self.profile.gripper.closed_gap, latency)
 
     def hold(self) -> Command:
@@ -208,6 +218,21 @@ class PolicyController:
             "goal": now - self._goal_time,
         }
 
+    def _refuse_inputs_of_another_clock(self, now: float) -> None:
+        """Forget what is stamped ahead of `now`: it would never grow old."""
+        ahead = {name: -age for name, age in self.ages(now).items()}
+        reason = "{} stamped {:.2f} s ahead of this node's clock: do sender and node use the same clock?"
+        if ahead["joint_states"] > self.profile.timing.clock_tolerance:
+            self._joint_problem = reason.format("joint states are", ahead["joint_states"])
+            self._joint_time = -np.inf
+            self._velocity_filter.reset()
+        if ahead["object"] > self.profile.timing.clock_tolerance:
+            self._object_problem = reason.format("the object is", ahead["object"])
+            self._object.reset()
+        if ahead["goal"] > self.profile.timing.clock_tolerance:
+            self._goal_problem = reason.format("the goal is", ahead["goal"])
+            self._goal, self._goal_time = None, -np.inf
+
     def _problem(self, now: float) -> str:
         """Why nothing may move now; empty if nothing is wrong."""
         timing, ages = self.profile.timing, self.ages(now)
@@ -217,8 +242,8 @@ class PolicyController:
             return self._joint_problem
         if ages["joint_states"] > timing.joint_states_timeout:
             return f"joint states are {ages['joint_states']:.2f} s old (at most {timing.joint_states_timeout} s)"
-        if self._goal_problem:
-            return self._goal_problem
+        if self._goal_problem or self._object_problem:
+            return self._goal_problem or self._object_problem
         if self._phase != "waiting":
             error = np.abs(self._measured - self.safety.positions)
             if error.max() > self.profile.motion.tracking_tolerance:
@@ -239,7 +264,7 @@ class PolicyController:
             unseen.append("object")
         return f"not seen yet: {', '.join(unseen)}" if unseen else ""
 
-    def _brake(self, reason: str) -> JointCommand:
+    def _brake(self) -> JointCommand:
         if self.stopped:
             self._phase = "stopped"
         elif self._phase not in ("holding", "waiting"):
@@ -277,7 +302,7 @@ class PolicyController:
 
     def _look_again(self, latency: dict[str, float]) -> JointCommand:
         """Clear the object, then go to where the camera sees everything, until it sees the object."""
-        if self._reference_height() < self.profile.workspace.low[2] + _CLEARANCE:
+        if self._reference_height() < self._workspace_low[2] + _CLEARANCE:
             return self._raise(latency)
         return self.safety.approach(self._look, speed=1.0)
 
@@ -296,6 +321,9 @@ class PolicyController:
         with _timed(latency, "policy"):
             assert self._goal is not None, "looking ends when the goal is known"
             action = self.bundle.act(observation, self._goal)
+        if not np.isfinite(action).all():
+            self.stop("the policy's action is not finite")
+            return self._brake()
         gain = self.contract.action_scale * self.profile.motion.displacement_gain
         return self._displace(gain * np.clip(action[:3], -1.0, 1.0), latency)
 
@@ -312,16 +340,44 @@ class PolicyController:
 
     def _displace(self, displacement: np.ndarray, latency: dict[str, float]) -> JointCommand:
         """Move the tool by (3,) [m] in one period, within the workspace and near where it is measured to be."""
-        workspace, lead = self.profile.workspace, self.profile.motion.lead
+        lead = self.profile.motion.lead
         with _timed(latency, "inverse_kinematics"):
             reference = self.safety.positions
             measured, _ = self._kinematics.forward(self._measured)
             here, _ = self._kinematics.forward(reference)
-            target = np.clip(here + displacement, workspace.low, workspace.high)
+            target = np.clip(here + self._before_walls(here, displacement), self._workspace_low, self._workspace_high)
             target = measured + np.clip(target - measured, -lead, lead)
             solution = self._kinematics.solve(reference, target, self._tool_rotation, posture=self._home)
         with _timed(latency, "safety"):
             return self.safety.move((solution - reference) / self.contract.control_period)
+
+    def _before_walls(self, position: np.ndarray, displacement: np.ndarray) -> np.ndarray:
+        """A displacement (3,) [m] after which the tool can still brake within the workspace."""
+        period, deceleration = self.contract.control_period, self.profile.motion.deceleration
+        return np.clip(
+            displacement,
+            -braking_speed(position - self._workspace_low, deceleration, period) * period,
+            braking_speed(self._workspace_high - position, deceleration, period) * period,
+        )
+
+    def _lifted(self, kind: str, pose: np.ndarray, lift: float) -> np.ndarray:
+        """Joint positions (n,) [rad] of a profile's pose with the tool `lift` higher [m].
+
+        Raises:
+            ConfigurationError: the arm cannot reach there, or the tool is too near the table.
+        """
+        position, rotation = self._kinematics.forward(pose)
+        target = position + [0.0, 0.0, lift]
+        if lift:
+            pose = self._kinematics.solve(pose, target, rotation, posture=pose, iterations=_LIFT_ITERATIONS)
+        error = np.linalg.norm(self._kinematics.forward(pose)[0] - target)
+        if error > _LIFT_TOLERANCE or target[2] < self._workspace_low[2] - _LIFT_TOLERANCE:
+            raise ConfigurationError(
+                f"{kind}.{self.contract.task} of robot {self.profile.name!r} would have the tool at a height of "
+                f"{target[2]:.3f} m in base_link, where it stays above {self._workspace_low[2]:.3f} m and has to be in "
+                f"reach; see table_height in the calibration's table.yaml, and {kind} in the robot's profile"
+            )
+        return pose
 
     def _is_at(self, pose: np.ndarray) -> bool:
         tolerance = self.profile.motion.homing_tolerance
@@ -344,12 +400,18 @@ def load_controller(task: str, policy: str | Path, robot: str, calibration: str)
     return PolicyController(bundle, load_profile(robot), parts.joint_offsets, parts.table)
 
 
-def _base_to_world(bundle: PolicyBundle, table: Table | None) -> np.ndarray:
-    """What takes a point of base_link into the contract's world frame, whose table top may have another height."""
-    offset = np.array(bundle.contract.base_position)
-    if table is not None and bundle.contract.table_height is not None:
-        offset[2] += bundle.contract.table_height - table.table_height
-    return offset
+def _table_lift(bundle: PolicyBundle, table: Table | None) -> float:
+    """How much higher the table stands than the one that the task was learnt on [m]; 0 in tasks without an object."""
+    learnt = bundle.contract.table_height
+    return 0.0 if table is None or learnt is None else table.table_height - learnt
+
+
+def _workspace(profile: RobotProfile, table: Table | None, lift: float) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest corner of the box that the tool stays in, in base_link, each (3,) [m]."""
+    low, high = np.array(profile.workspace.low), np.array(profile.workspace.high)
+    if table is not None:
+        low[2] = table.table_height + profile.workspace.table_clearance
+    return low, high + [0.0, 0.0, lift]
 
 
 @contextmanager

@@ -89,7 +89,7 @@ class TopicsConfig:
 
 @dataclass(frozen=True)
 class TimingConfig:
-    """How long an input is good for, and how commands are timed."""
+    """How long an input is good for."""
 
     joint_states_timeout: float = 0.15
     """Joint states older than this stop the arm [s]."""
@@ -100,8 +100,8 @@ class TimingConfig:
     """An object that has not been seen for this long stops the arm [s]."""
     goal_timeout: float = 30.0
     """A goal that has not been seen for this long stops the arm [s]. The object often covers its goal."""
-    command_horizon: float = 0.06
-    """A trajectory point lies this far ahead, a little over a control period [s]."""
+    clock_tolerance: float = 0.15
+    """An input stamped farther ahead than this was timed by another clock, and is refused [s]."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,13 @@ class WorkspaceConfig:
     """Box that the tool stays in, in `base_link`."""
 
     low: tuple[float, float, float]
-    """Lowest corner [m]."""
+    """Lowest corner [m]. Its height serves where no table is calibrated."""
     high: tuple[float, float, float]
     """Highest corner [m]."""
     goal_margin: float = 0.03
     """A goal farther than this outside of the contract's range is refused [m]."""
+    table_clearance: float = 0.021
+    """The tool stays this far above the calibrated table, a little more than the fingers reach below it [m]."""
 
     def __post_init__(self) -> None:
         if any(low >= high for low, high in zip(self.low, self.high, strict=True)):
@@ -128,6 +130,9 @@ class MotionConfig:
     """Part of a commanded displacement that the tool makes in one control period, as in simulation."""
     lead: float = 0.08
     """The commanded tool position stays within this of the measured one [m]."""
+    deceleration: float = 3.0
+    """The tool comes no faster towards a wall of the workspace than it can brake at this [m/s^2]. Somewhat less than
+    what the slowest joints, at their acceleration limits, give the tool."""
     tracking_tolerance: float = 0.35
     """A joint farther than this from where it was told to be stops the arm: something is in its way [rad]."""
     homing_speed: float = 0.6

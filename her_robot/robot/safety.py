@@ -90,10 +90,9 @@ class SafetyFilter:
             self.stops += 1
         self._stopped = reason or "stopped"
 
-    def rearm(self, measured: np.ndarray) -> None:
-        """Release a latched stop; the reference starts anew where the arm is (n,) [rad]."""
+    def rearm(self) -> None:
+        """Release a latched stop. What still moves goes on braking until it is told otherwise."""
         self._stopped = ""
-        self.start(measured)
 
     def move(self, velocities: np.ndarray) -> JointCommand:
         """Move with these velocities (n,) [rad/s] for one period, as far as the limits allow. Not finite: brake."""
@@ -115,9 +114,8 @@ class SafetyFilter:
             speed: part of the velocity limits to use.
         """
         error = target - self.positions
-        acceleration, period = self._limits.acceleration, self._period
-        # The largest speed from which braking, a period from now, still ends at the target.
-        braking = np.sqrt(np.square(acceleration * period) + 2 * acceleration * np.abs(error)) - acceleration * period
+        period = self._period
+        braking = braking_speed(np.abs(error), self._limits.acceleration, period)
         fastest = np.minimum(np.minimum(speed * self._limits.velocity, braking), np.abs(error) / period)
         moving = np.abs(error) > 1e-9
         scale = np.min(fastest[moving] / np.abs(error[moving])) if moving.any() else 0.0
@@ -131,22 +129,20 @@ class SafetyFilter:
     def _before_position_limits(self, velocities: np.ndarray) -> np.ndarray:
         """Velocities from which every joint can still brake before its position limits."""
         limits, period = self._limits, self._period
-
-        def fastest(room: np.ndarray) -> np.ndarray:
-            step = limits.acceleration * period
-            return np.sqrt(np.square(step) + 2 * limits.acceleration * np.maximum(room, 0.0)) - step
-
         return np.clip(
             velocities,
-            -fastest(self.positions - limits.position_low),
-            fastest(limits.position_high - self.positions),
+            -braking_speed(self.positions - limits.position_low, limits.acceleration, period),
+            braking_speed(limits.position_high - self.positions, limits.acceleration, period),
         )
 
     def _advance(self, velocities: np.ndarray, clamped: bool) -> JointCommand:
         limits = self._limits
-        reached = np.clip(self.positions + velocities * self._period, limits.position_low, limits.position_high)
+        # A joint that was found outside of its limits may come back as slowly as it likes, but not go farther out.
+        low = np.minimum(limits.position_low, self.positions)
+        high = np.maximum(limits.position_high, self.positions)
+        reached = np.clip(self.positions + velocities * self._period, low, high)
         braking_time = float(np.max(np.abs(velocities) / limits.acceleration))
-        rest = np.clip(reached + velocities * braking_time / 2, limits.position_low, limits.position_high)
+        rest = np.clip(reached + velocities * braking_time / 2, low, high)
         self._positions, self._velocities = reached, velocities
         return JointCommand(
             times=np.array([self._period, self._period + max(braking_time, self._period)]),
@@ -154,6 +150,12 @@ class SafetyFilter:
             velocities=np.stack([velocities, np.zeros_like(velocities)]),
             clamped=clamped,
         )
+
+
+def braking_speed(room: np.ndarray, deceleration: np.ndarray | float, period: float) -> np.ndarray:
+    """Largest speed (n,) [m/s or rad/s] from which braking, a period from now, ends within `room` (n,) [m or rad]."""
+    step = deceleration * period
+    return np.sqrt(np.square(step) + 2 * deceleration * np.maximum(room, 0.0)) - step
 
 
 def _scaled(values: np.ndarray, limits: np.ndarray) -> np.ndarray:

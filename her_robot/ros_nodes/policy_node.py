@@ -1,6 +1,8 @@
 """ROS 2 lifecycle node: a policy drives an arm. Topics, parameters and lifecycle: docs/policy_node.md."""
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 
@@ -10,10 +12,12 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
+from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterTypeException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
@@ -26,6 +30,10 @@ from her_robot.robot.timing import LoopTiming
 from her_robot.ros_nodes import conversions
 
 _WATCHDOG_PERIOD_S = 1.0
+_SIGNAL_PERIOD_S = 0.1
+"""Signals are looked for this often, or after every callback."""
+_LAST_COMMAND_TIMEOUT_S = 0.5
+"""The last command is given this long to arrive."""
 
 
 class PolicyNode(LifecycleNode):
@@ -78,6 +86,7 @@ class PolicyNode(LifecycleNode):
         if self._active:
             self._active = False
             self._send(self._controller.hold(), self.get_clock().now().to_msg())
+            self._trajectory.wait_for_all_acked(Duration(seconds=_LAST_COMMAND_TIMEOUT_S))
 
     def _load(self) -> PolicyController:
         def value(name: str) -> str:
@@ -224,7 +233,11 @@ def diagnostics(stamp, values: Mapping[str, object], message: str, level: bytes)
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; 1 if it was to start by itself and could not."""
-    rclpy.init(args=args)
+    # rclpy's own handlers shut the context down at once, and nothing could be sent any more.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    interrupted = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: interrupted.set())
     node = PolicyNode()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -233,12 +246,10 @@ def main(args: list[str] | None = None) -> int:
             started = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
             if not started or node.trigger_activate() != TransitionCallbackReturn.SUCCESS:
                 return 1
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        while not interrupted.is_set():
+            executor.spin_once(timeout_sec=_SIGNAL_PERIOD_S)
     finally:
-        if rclpy.ok():
-            node.come_to_rest()
+        node.come_to_rest()
         rclpy.try_shutdown()
     return 0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from her_robot.contract import contract_of
-from her_robot.errors import BundleError
+from her_robot.errors import BundleError, ConfigurationError
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.robot.calibration import JointOffsets, Table
 from her_robot.robot.controller import PolicyController, load_controller
@@ -169,6 +169,10 @@ def test_joint_order_and_further_joints_do_not_matter():
         np.testing.assert_array_equal(found.joints.positions, expected.joints.positions)
 
 
+def _table(height):
+    return Table(height, (0.0, -1.0), (1.0, 1.0))
+
+
 def _hold_of(arm, **changes):
     arm.run_until("running")
     for _ in range(12):
@@ -297,6 +301,68 @@ def test_a_stop_is_latched():
     arm.run_until("running")
 
 
+def test_rearming_a_moving_arm_keeps_the_acceleration_limits():
+    arm = PerfectArm(action=(0, 1, 0, 0))
+    arm.run_until("running")
+    for _ in range(6):
+        last = arm.tick().joints.velocities[0]
+    assert np.abs(last).max() > 0.5
+    arm.controller.stop("button pressed")
+    arm.controller.rearm()
+    for _ in range(20):
+        velocities = arm.tick().joints.velocities[0]
+        assert (np.abs(velocities - last) <= PROFILE.acceleration_limit * PERIOD + 1e-9).all()
+        last = velocities
+    arm.run_until("running")
+
+
+def test_a_stop_may_be_rearmed_before_joints_are_known():
+    arm = PerfectArm()
+    arm.controller.stop("button pressed")
+    arm.controller.rearm()
+    assert not arm.controller.stopped
+    assert arm.controller.tick(1.0).reason == "no joint states yet"
+    arm.run_until("running")
+
+
+def test_an_action_that_is_not_finite_stops():
+    arm = PerfectArm(action=(0.3, 0, 0, 0))
+    arm.run_until("running")
+    object.__setattr__(arm.controller.bundle, "action", np.array([np.nan, 0, 0, 0], np.float32))
+    command = arm.tick()
+    assert (command.phase, command.reason) == ("stopped", "the policy's action is not finite")
+    for _ in range(20):
+        command = arm.tick()
+    assert command.phase == "stopped"
+    np.testing.assert_allclose(command.joints.velocities, 0.0, atol=1e-9)
+    assert arm.controller.safety.stops == 1
+
+
+@pytest.mark.parametrize("name", ["joint states", "object", "goal"])
+def test_inputs_of_another_clock_hold_until_good_ones_come(name):
+    arm = PerfectArm(action=(0.3, 0, 0, 0))
+    arm.run_until("running")
+    arm.sees = False
+    ahead = arm.time + 1000.0
+    for _ in range(12):
+        arm.time += PERIOD
+        if name == "object":
+            arm.controller.observe_object(ahead, arm.object, np.eye(3))
+        if name == "goal":
+            arm.controller.observe_goal(ahead, arm.goal)
+        now, arm.time = arm.time, ahead if name == "joint states" else arm.time
+        arm.measure()
+        arm.time = now
+        command = arm.controller.tick(now)
+        arm.joints = command.joints.positions[0]
+    assert command.phase == "holding"
+    assert name in command.reason
+    assert "ahead of this node's clock" in command.reason
+    np.testing.assert_allclose(command.joints.velocities, 0.0, atol=1e-9)
+    arm.sees = True
+    arm.run_until("running")
+
+
 def test_a_clock_that_jumps_back_starts_anew():
     arm = PerfectArm()
     arm.run_until("running")
@@ -329,16 +395,34 @@ def test_signs_and_encoder_offsets_reach_the_same_tool_path():
     np.testing.assert_allclose(turned.from_robot(mapped.joints + error), plain.joints, atol=1e-9)
 
 
-def test_a_table_of_another_height_shifts_the_world():
-    seen = []
-    for height in (0.40, 0.45):
-        arm = PerfectArm(table=Table(height, (0.0, -1.0), (1.0, 1.0)))
+@pytest.mark.parametrize("lift", [-0.05, 0.05])
+def test_a_table_of_another_height_lifts_the_arm_and_leaves_the_policys_world(lift):
+    seen, kinematics = [], Kinematics(PROFILE)
+    for height in (0.40, 0.40 + lift):
+        arm = PerfectArm(action=(0, 0, -1, 0), table=_table(height))
         arm.goal = arm.goal + [0, 0, height - 0.40]
         arm.object = arm.object + [0, 0, height - 0.40]
         arm.run_until("running")
         seen.append(arm.controller._state(arm.time))
+        for _ in range(30):
+            arm.tick()
+            assert kinematics.forward(arm.joints)[0][2] > height + PROFILE.workspace.table_clearance - 0.002
     np.testing.assert_allclose(seen[0].object.position, seen[1].object.position, atol=1e-9)
-    np.testing.assert_allclose(seen[0].grip_position[0, 2] - seen[1].grip_position[0, 2], 0.05, atol=1e-6)
+    np.testing.assert_allclose(seen[0].grip_position, seen[1].grip_position, atol=1e-3)
+
+
+def test_a_reaching_arm_stays_above_the_table_that_is_calibrated():
+    arm, kinematics = PerfectArm("fetch_reach", action=(0, 0, -1, 0), table=_table(0.45)), Kinematics(PROFILE)
+    arm.run_until("running")
+    for _ in range(30):
+        arm.tick()
+        assert kinematics.forward(arm.joints)[0][2] > 0.45 + PROFILE.workspace.table_clearance - 0.002
+
+
+@pytest.mark.parametrize(("task", "height"), [("fetch_reach", 0.60), ("fetch_push", 1.60)])
+def test_a_table_that_the_arm_would_start_in_or_cannot_reach_over_is_refused(task, height):
+    with pytest.raises(ConfigurationError, match=rf"home.{task} of robot 'fetch' .* see table_height"):
+        PerfectArm(task, table=_table(height))
 
 
 def test_a_robot_without_a_home_for_the_task_is_refused():

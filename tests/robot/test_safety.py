@@ -124,9 +124,35 @@ def test_a_stop_is_latched_until_rearmed():
     for _ in range(5):
         command = safety.move(np.array([1.0, 1.0, 1.0]))
     np.testing.assert_array_equal(command.velocities[0], 0.0)
-    safety.rearm(np.array([0.2, 0.2, 0.2]))
+    safety.rearm()
     assert safety.stop_reason == ""
-    np.testing.assert_allclose(safety.move(np.array([0.1, 0.0, 0.0])).positions[0], [0.204, 0.2, 0.2])
+    at_rest = safety.positions
+    np.testing.assert_allclose(safety.move(np.array([0.1, 0.0, 0.0])).positions[0], at_rest + [0.004, 0.0, 0.0])
+
+
+def test_rearming_a_moving_arm_goes_on_braking_within_the_limits():
+    safety = _filter()
+    for _ in range(10):
+        command = safety.move(np.array([0.9, 1.4, -0.4]))
+    before = safety.positions, command.velocities[0]
+    safety.stop("button")
+    safety.rearm()
+    assert safety.moving
+    _check(safety.brake(), before)
+
+
+def test_a_joint_found_outside_of_its_limits_is_not_jerked_back():
+    safety = _filter((1.2, 0.0, -0.6))
+    rng = np.random.default_rng(0)
+    last = safety.positions
+    np.testing.assert_array_equal(safety.move(np.zeros(3)).positions, [last, last])
+    for _ in range(100):
+        command = safety.move(rng.normal(0.0, 1.0, 3))
+        now = command.positions[0]
+        assert (np.abs(now - last) <= LIMITS.velocity * PERIOD + TOLERANCE).all()
+        assert now[0] <= max(last[0], 1.0) + TOLERANCE
+        assert now[2] >= min(last[2], -0.5) - TOLERANCE
+        last = now
 
 
 def test_nothing_is_sent_without_a_measured_start():

@@ -1,6 +1,7 @@
 """The node as a process of its own, over DDS: what it sends, when it holds, and what it refuses."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from her_robot.contract import contract_of
+from her_robot.policy.bundle import shipped_bundle
 from her_robot.robot.profile import load_profile
 
 rclpy = pytest.importorskip("rclpy")
@@ -25,7 +27,7 @@ from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 from her_robot.ros_nodes import conversions  # noqa: E402
 
 pytestmark = pytest.mark.ros
-DOMAIN = 61 + os.getpid() % 40
+DOMAIN = 61 + os.getpid() % 37
 PERIOD = 0.04
 PROFILE = load_profile("fetch")
 CONTRACT = contract_of("fetch_reach")
@@ -38,16 +40,16 @@ def _command(*parameters):
     return [sys.executable, "-m", "her_robot.ros_nodes.policy_node", "--ros-args", *arguments]
 
 
-def _environment():
-    return {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+def _environment(domain=DOMAIN):
+    return {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 class Robot:
     """The other end of the node's topics: joints that are where they were told to be, a camera, a clock."""
 
-    def __init__(self):
+    def __init__(self, domain=DOMAIN):
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=DOMAIN)
+        rclpy.init(context=self.context, domain_id=domain)
         self.node = rclpy.create_node("robot", context=self.context)
         self.executor = rclpy.executors.SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
@@ -262,9 +264,57 @@ def test_deactivating_brakes(robot):
     robot.activate()
 
 
+def test_a_refused_configuration_is_a_failed_transition(tmp_path):
+    damaged = tmp_path / "policy"
+    shutil.copytree(shipped_bundle("fetch_reach"), damaged)
+    weights = damaged / "policy.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    parameters = "task:=fetch_reach", f"policy:={damaged}"
+    process = subprocess.Popen(_command(*parameters), env=_environment(DOMAIN + 2), stderr=subprocess.PIPE, text=True)
+    robot = Robot(DOMAIN + 2)
+    try:
+        assert not robot.transition(Transition.TRANSITION_CONFIGURE)
+        assert not robot.transition(Transition.TRANSITION_ACTIVATE)
+        assert not robot.commands
+    finally:
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=10)[1]
+        robot.context.shutdown()
+    assert "refusing to configure" in errors
+    assert str(damaged) in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_brakes_a_moving_arm(number):
+    process = subprocess.Popen(_command("task:=fetch_reach", "use_sim_time:=true"), env=_environment(DOMAIN + 3))
+    robot = Robot(DOMAIN + 3)
+    try:
+        robot.wait(robot.change_state.service_is_ready)
+        robot.clock.publish(Clock())
+        assert robot.transition(Transition.TRANSITION_CONFIGURE)
+        robot.activate()
+        robot.joints = robot.joints + 0.5
+        for _ in range(8):
+            robot.tick()
+        moving = np.array(robot.commands[-1].points[0].velocities)
+        assert np.abs(moving).max() > 0.3
+        before = len(robot.commands)
+        process.send_signal(number)
+        robot.wait(lambda: len(robot.commands) > before)
+        assert process.wait(10) == 0
+        assert len(robot.commands) == before + 1
+        last = robot.commands[-1]
+        assert (np.abs(last.points[0].velocities) <= np.abs(moving) + 1e-9).all()
+        np.testing.assert_allclose(last.points[-1].velocities, 0.0)
+    finally:
+        process.kill()
+        robot.context.shutdown()
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
+        (["task:=fetch_push", f"policy:={shipped_bundle('fetch_reach')}"], "a policy for fetch_reach, not for fetch_push"),
         (["task:=fetch_reach", "policy:=/nowhere"], "a policy bundle is a folder"),
         (["task:=fetch_reac"], "unknown task 'fetch_reac'; did you mean 'fetch_reach'"),
         (["task:=fetch_reach", "robot:=ur5"], "unknown robot 'ur5'"),
@@ -274,7 +324,7 @@ def test_deactivating_brakes(robot):
 def test_what_it_refuses_to_configure(parameters, message):
     result = subprocess.run(
         _command(*parameters, "autostart:=true"),
-        env={**_environment(), "ROS_DOMAIN_ID": str(DOMAIN + 1)},
+        env=_environment(DOMAIN + 1),
         capture_output=True,
         text=True,
         timeout=60,
