@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from her_robot import contract as contracts
 from her_robot.contract import CONTRACTS, ObjectState, RobotState, contract_of
@@ -15,6 +16,7 @@ from her_robot.sim.tasks import fetch_task, make_gymnasium_env
 def test_sizes_and_goal_range_are_those_of_the_environment(name):
     contract, task = contract_of(name), fetch_task(name)
     env = make_gymnasium_env(contract.environment)
+    assert isinstance(env.observation_space, spaces.Dict)
     assert env.observation_space["observation"].shape == (contract.observation_size,)
     assert env.observation_space["desired_goal"].shape == (contract.goal_size,)
     assert env.action_space.shape == (contract.action_size,)

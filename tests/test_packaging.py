@@ -51,7 +51,9 @@ def test_versions_agree(arguments):
     assert arguments["version"] == her_robot.__version__ == package.findtext("version")
     assert package.get("format") == "3"
     assert package.findtext("export/build_type") == "ament_python"
-    assert re.fullmatch(r"[^@\s]+@[^@\s]+\.\w+", package.find("maintainer").get("email"))
+    maintainer = package.find("maintainer")
+    assert maintainer is not None
+    assert re.fullmatch(r"[^@\s]+@[^@\s]+\.\w+", maintainer.get("email", ""))
 
 
 def test_pinned_versions_satisfy_what_the_package_asks_for(arguments):

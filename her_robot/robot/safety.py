@@ -5,6 +5,7 @@ arm that hears nothing more comes to rest. Where a limit is in the way of a moti
 the tool keeps its direction.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,10 @@ class JointCommand:
     """(2, n) [rad/s]; zero at the second point."""
     clamped: bool
     """Whether what was asked for exceeded a limit."""
+
+
+_PARTS = (1.0, 0.75, 0.5, 0.25)
+"""Of a motion that may not be made in full, the parts that are tried before braking."""
 
 
 class SafetyFilter:
@@ -94,14 +99,23 @@ class SafetyFilter:
         """Release a latched stop. What still moves goes on braking until it is told otherwise."""
         self._stopped = ""
 
-    def move(self, velocities: np.ndarray) -> JointCommand:
-        """Move with these velocities (n,) [rad/s] for one period, as far as the limits allow. Not finite: brake."""
+    def move(self, velocities: np.ndarray, may_rest: Callable[[np.ndarray], bool] = lambda _: True) -> JointCommand:
+        """Move with these velocities (n,) [rad/s] for one period, as far as the limits allow. Not finite: brake.
+
+        Args:
+            velocities: asked for (n,) [rad/s].
+            may_rest: whether the arm may come to rest at joint positions (n,) [rad]. Of a motion that would end where
+                it may not, only a part is made; where no part is allowed, the arm brakes.
+        """
         if self._stopped or not np.isfinite(velocities).all():
             return self.brake()
         limits, period = self._limits, self._period
         allowed = _scaled(velocities, limits.velocity)
         change = _scaled(allowed - self._velocities, limits.acceleration * period)
         reachable = self._before_position_limits(self._velocities + change)
+        braked = self._braked()
+        candidates = (braked + part * (reachable - braked) for part in _PARTS)
+        reachable = next((candidate for candidate in candidates if may_rest(self._reach(candidate)[1])), braked)
         clamped = not np.allclose(reachable, velocities, rtol=0.0, atol=1e-6)
         self.clamped += clamped
         return self._advance(reachable, clamped)
@@ -123,8 +137,13 @@ class SafetyFilter:
 
     def brake(self) -> JointCommand:
         """Slow down as fast as the limits allow, and stay."""
-        step = self._limits.acceleration * self._period
-        return self._advance(self._velocities - np.clip(self._velocities, -step, step), clamped=False)
+        return self._advance(self._braked(), clamped=False)
+
+    def _braked(self) -> np.ndarray:
+        """Velocities (n,) [rad/s] after one period of braking: all joints by the same part, so that the tool keeps
+        its way."""
+        braking_time = np.max(np.abs(self._velocities) / self._limits.acceleration)
+        return self._velocities * max(0.0, 1.0 - self._period / max(braking_time, self._period))
 
     def _before_position_limits(self, velocities: np.ndarray) -> np.ndarray:
         """Velocities from which every joint can still brake before its position limits."""
@@ -135,14 +154,18 @@ class SafetyFilter:
             braking_speed(limits.position_high - self.positions, limits.acceleration, period),
         )
 
-    def _advance(self, velocities: np.ndarray, clamped: bool) -> JointCommand:
+    def _reach(self, velocities: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """Positions (n,) [rad] after one period and at rest after braking, and how long the braking takes [s]."""
         limits = self._limits
         # A joint that was found outside of its limits may come back as slowly as it likes, but not go farther out.
         low = np.minimum(limits.position_low, self.positions)
         high = np.maximum(limits.position_high, self.positions)
         reached = np.clip(self.positions + velocities * self._period, low, high)
         braking_time = float(np.max(np.abs(velocities) / limits.acceleration))
-        rest = np.clip(reached + velocities * braking_time / 2, low, high)
+        return reached, np.clip(reached + velocities * braking_time / 2, low, high), braking_time
+
+    def _advance(self, velocities: np.ndarray, clamped: bool) -> JointCommand:
+        reached, rest, braking_time = self._reach(velocities)
         self._positions, self._velocities = reached, velocities
         return JointCommand(
             times=np.array([self._period, self._period + max(braking_time, self._period)]),

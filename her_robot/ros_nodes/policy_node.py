@@ -136,7 +136,7 @@ class PolicyNode(LifecycleNode):
     def _on_joint_states(self, message: JointState) -> None:
         self._joint_states_arrived = time.perf_counter()
         stamp = conversions.to_seconds(message.header.stamp)
-        self._controller.observe_joints(stamp, list(message.name), message.position, message.velocity)
+        self._controller.measured.observe_joints(stamp, list(message.name), message.position, message.velocity)
 
     def _on_object(self, message: PoseWithCovarianceStamped) -> None:
         try:
@@ -144,12 +144,12 @@ class PolicyNode(LifecycleNode):
         except ValueError as error:
             self.get_logger().warning(f"object pose refused: {error}", throttle_duration_sec=2.0)
             return
-        self._controller.observe_object(conversions.to_seconds(message.header.stamp), position, rotation)
+        self._controller.measured.observe_object(conversions.to_seconds(message.header.stamp), position, rotation)
 
     def _on_goal(self, message: PoseWithCovarianceStamped) -> None:
         point = message.pose.pose.position
         stamp = conversions.to_seconds(message.header.stamp)
-        self._controller.observe_goal(stamp, np.array([point.x, point.y, point.z]))
+        self._controller.measured.observe_goal(stamp, np.array([point.x, point.y, point.z]))
 
     def _on_tick(self) -> None:
         self._ticks += 1
@@ -176,7 +176,7 @@ class PolicyNode(LifecycleNode):
     def _publish_status(self, command: Command, stamp, now: float) -> None:
         controller = self._controller
         stages = {f"latency_ms.{stage}": f"{value:.3f}" for stage, value in command.latency_ms.items()}
-        ages = {f"{name}_age_s": f"{age:.3f}" for name, age in controller.ages(now).items()}
+        ages = {f"{name}_age_s": f"{age:.3f}" for name, age in controller.measured.ages(now).items()}
         values = {
             "phase": command.phase,
             "reason": command.reason,

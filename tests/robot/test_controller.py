@@ -1,74 +1,15 @@
-"""One control period after another: phases, joint maps, holds, and a real policy on the simulated robot."""
+"""One control period after another: phases, motion, stops, and tables of other heights."""
 
 import dataclasses
 
 import numpy as np
 import pytest
+from perfect_arm import PERIOD, PROFILE, ConstantPolicy, PerfectArm
 
-from her_robot.contract import contract_of
 from her_robot.errors import BundleError, ConfigurationError
-from her_robot.policy.bundle import PolicyBundle
 from her_robot.robot.calibration import JointOffsets, Table
 from her_robot.robot.controller import PolicyController, load_controller
 from her_robot.robot.kinematics import Kinematics
-from her_robot.robot.profile import load_profile
-
-PROFILE = load_profile("fetch")
-PERIOD = 0.04
-NAMES = (*PROFILE.joint_names, *PROFILE.gripper.joints)
-
-
-class ConstantPolicy(PolicyBundle):
-    """A bundle of the real class whose network is replaced by a constant."""
-
-    def __init__(self, task, action):
-        super().__init__(contract_of(task), {}, {})
-        object.__setattr__(self, "action", np.array(action, np.float32))
-
-    def act(self, observation, desired_goal):
-        assert observation.shape == (self.contract.observation_size,)
-        assert np.isfinite(observation).all()
-        return self.action
-
-
-class PerfectArm:
-    """Joints that are where they were told to be one period ago, and inputs that are all well."""
-
-    def __init__(self, task="fetch_push", action=(0.0, 0.0, 0.0, 0.0), profile=PROFILE, offsets=None, table=None):
-        self.controller = PolicyController(ConstantPolicy(task, action), profile, JointOffsets(offsets or {}), table)
-        self.contract, self.profile = self.controller.contract, profile
-        self.joints = profile.to_robot(np.array(profile.look[task]))
-        self.velocities = np.zeros(7)
-        self.time = 0.0
-        self.goal = np.array(self.contract.goal_low) - self.contract.base_position + [0.1, 0.1, 0.0]
-        self.object = self.goal + [0.05, 0.0, 0.0]
-        self.sees = True
-
-    def measure(self, **changes):
-        positions = [*self.joints, 0.0, 0.0]
-        velocities = [*self.velocities, 0.0, 0.0]
-        measured = {"names": NAMES, "positions": positions, "velocities": velocities, **changes}
-        self.controller.observe_joints(self.time, measured["names"], measured["positions"], measured["velocities"])
-
-    def tick(self, measure=True, **changes):
-        self.time += PERIOD
-        if measure:
-            self.measure(**changes)
-        if self.sees:
-            self.controller.observe_goal(self.time, self.goal)
-            if self.contract.has_object:
-                self.controller.observe_object(self.time, self.object, np.eye(3))
-        command = self.controller.tick(self.time)
-        if command.joints is not None:
-            self.joints, self.velocities = command.joints.positions[0], command.joints.velocities[0]
-        return command
-
-    def run_until(self, phase, limit=300):
-        for _ in range(limit):
-            command = self.tick()
-            if command.phase == phase:
-                return command
-        raise AssertionError(f"still {command.phase}: {command.reason}")
 
 
 @pytest.mark.parametrize("task", ["fetch_push", "fetch_reach"])
@@ -135,15 +76,6 @@ def test_full_action_is_nearly_as_fast_as_in_simulation():
     assert 0.3 < speed < 0.85
 
 
-def test_the_tool_stays_in_the_workspace():
-    arm = PerfectArm(action=(0.0, 0.0, -1.0, 0.0))
-    arm.run_until("running")
-    kinematics = Kinematics(PROFILE)
-    for _ in range(40):
-        arm.tick()
-        assert kinematics.forward(arm.joints)[0][2] > PROFILE.workspace.low[2] - 0.002
-
-
 def test_orientation_is_kept_while_moving():
     arm = PerfectArm(action=(0.2, 0.3, 0.1, 0.0))
     arm.run_until("running")
@@ -155,70 +87,8 @@ def test_orientation_is_kept_while_moving():
     assert np.arccos(np.clip((np.trace(rotation @ expected.T) - 1) / 2, -1, 1)) < 0.05
 
 
-def test_joint_order_and_further_joints_do_not_matter():
-    plain, shuffled = PerfectArm(action=(0.3, 0, 0, 0)), PerfectArm(action=(0.3, 0, 0, 0))
-    order = np.random.default_rng(0).permutation(len(NAMES))
-    for _ in range(60):
-        positions, velocities = [*shuffled.joints, 0.0, 0.0], [*shuffled.velocities, 0.0, 0.0]
-        expected = plain.tick()
-        found = shuffled.tick(
-            names=["l_wheel_joint", *(NAMES[i] for i in order)],
-            positions=[9.0, *(positions[i] for i in order)],
-            velocities=[9.0, *(velocities[i] for i in order)],
-        )
-        np.testing.assert_array_equal(found.joints.positions, expected.joints.positions)
-
-
 def _table(height):
     return Table(height, (0.0, -1.0), (1.0, 1.0))
-
-
-def _hold_of(arm, **changes):
-    arm.run_until("running")
-    for _ in range(12):
-        command = arm.tick(**changes)
-    assert command.phase == "holding"
-    np.testing.assert_allclose(command.joints.velocities, 0.0, atol=1e-9)
-    assert arm.controller.holds == 1
-    return command.reason
-
-
-def test_missing_joints_hold():
-    arm = PerfectArm(action=(0.3, 0, 0, 0))
-    names = [name for name in NAMES if name != "elbow_flex_joint"]
-    assert _hold_of(arm, names=names) == "joint states lack elbow_flex_joint"
-    assert arm.run_until("running").reason == ""
-
-
-def test_values_that_are_not_finite_hold():
-    arm = PerfectArm(action=(0.3, 0, 0, 0))
-    reason = _hold_of(arm, positions=[np.nan, *[0.0] * 8])
-    assert reason == "joint states are not finite: shoulder_pan_joint"
-
-
-def test_too_few_positions_hold():
-    assert "3 positions for 9 names" in _hold_of(PerfectArm(), positions=[0.0] * 3)
-
-
-def test_stale_joint_states_hold():
-    arm = PerfectArm(action=(0.3, 0, 0, 0))
-    reason = _hold_of(arm, measure=False)
-    assert "joint states are" in reason
-    assert "s old (at most 0.15 s)" in reason
-
-
-def test_a_camera_that_stops_holds_after_the_objects_time_and_goes_on_when_it_returns():
-    arm = PerfectArm(action=(0.01, 0, 0, 0))
-    arm.run_until("running")
-    arm.sees = False
-    ticks = 0
-    while arm.tick().phase == "running":
-        ticks += 1
-        assert ticks < 300
-    assert ticks * PERIOD == pytest.approx(PROFILE.timing.object_timeout, abs=0.1)
-    assert "the object was seen" in arm.tick().reason
-    arm.sees = True
-    assert arm.tick().phase == "running"
 
 
 def test_an_object_that_the_arm_hides_is_looked_for_again():
@@ -227,7 +97,7 @@ def test_an_object_that_the_arm_hides_is_looked_for_again():
     arm.sees = False
     kinematics = Kinematics(PROFILE)
     home, _ = kinematics.forward(arm.joints)
-    while arm.controller.ages(arm.time)["object"] < PROFILE.timing.object_hidden + 1.0:
+    while arm.controller.measured.ages(arm.time)["object"] < PROFILE.timing.object_hidden + 1.0:
         assert arm.tick().phase == "running"
     looking, _ = kinematics.forward(arm.joints)
     assert looking[2] > home[2] + 0.1
@@ -238,25 +108,6 @@ def test_an_object_that_the_arm_hides_is_looked_for_again():
         arm.tick()
     after, _ = kinematics.forward(arm.joints)
     assert np.linalg.norm(after - before) < 0.1
-
-
-def test_goals_outside_of_the_workspace_hold():
-    arm = PerfectArm(action=(0.1, 0, 0, 0))
-    arm.run_until("running")
-    arm.goal = arm.goal + [0.5, 0.0, 0.0]
-    command = arm.tick()
-    assert command.phase == "holding"
-    assert "lies outside of the workspace" in command.reason
-    arm.goal = arm.goal - [0.5, 0.0, 0.0]
-    assert arm.tick().phase == "running"
-
-
-def test_poses_that_are_not_finite_are_ignored():
-    arm = PerfectArm()
-    arm.run_until("running")
-    arm.controller.observe_goal(arm.time + 1, np.array([np.nan, 0, 0]))
-    arm.controller.observe_object(arm.time + 1, np.array([np.nan, 0, 0]), np.eye(3))
-    assert arm.tick().phase == "running"
 
 
 def test_an_arm_that_does_not_follow_holds():
@@ -336,31 +187,6 @@ def test_an_action_that_is_not_finite_stops():
     assert command.phase == "stopped"
     np.testing.assert_allclose(command.joints.velocities, 0.0, atol=1e-9)
     assert arm.controller.safety.stops == 1
-
-
-@pytest.mark.parametrize("name", ["joint states", "object", "goal"])
-def test_inputs_of_another_clock_hold_until_good_ones_come(name):
-    arm = PerfectArm(action=(0.3, 0, 0, 0))
-    arm.run_until("running")
-    arm.sees = False
-    ahead = arm.time + 1000.0
-    for _ in range(12):
-        arm.time += PERIOD
-        if name == "object":
-            arm.controller.observe_object(ahead, arm.object, np.eye(3))
-        if name == "goal":
-            arm.controller.observe_goal(ahead, arm.goal)
-        now, arm.time = arm.time, ahead if name == "joint states" else arm.time
-        arm.measure()
-        arm.time = now
-        command = arm.controller.tick(now)
-        arm.joints = command.joints.positions[0]
-    assert command.phase == "holding"
-    assert name in command.reason
-    assert "ahead of this node's clock" in command.reason
-    np.testing.assert_allclose(command.joints.velocities, 0.0, atol=1e-9)
-    arm.sees = True
-    arm.run_until("running")
 
 
 def test_a_clock_that_jumps_back_starts_anew():

@@ -314,7 +314,10 @@ def test_a_signal_brakes_a_moving_arm(number):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        (["task:=fetch_push", f"policy:={shipped_bundle('fetch_reach')}"], "a policy for fetch_reach, not for fetch_push"),
+        (
+            ["task:=fetch_push", f"policy:={shipped_bundle('fetch_reach')}"],
+            "a policy for fetch_reach, not for fetch_push",
+        ),
         (["task:=fetch_reach", "policy:=/nowhere"], "a policy bundle is a folder"),
         (["task:=fetch_reac"], "unknown task 'fetch_reac'; did you mean 'fetch_reach'"),
         (["task:=fetch_reach", "robot:=ur5"], "unknown robot 'ur5'"),

@@ -1,0 +1,162 @@
+"""What a controller was told last about joints, object and goal, and what is wrong with it.
+
+Measurements come in the robot's own terms: joints by name and in its convention, poses in `base_link`. They are kept in
+the contract's: joints in the model's order and convention, poses in the frame of the policy's world.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from her_robot.contract import Contract
+from her_robot.robot.estimation import PoseTracker, VelocityFilter
+from her_robot.robot.profile import RobotProfile
+
+
+class Measurements:
+    """The newest measurements of one robot.
+
+    What cannot be used is refused with a reason, and the reason stays until good measurements of its kind come.
+    """
+
+    def __init__(
+        self, contract: Contract, profile: RobotProfile, joint_offsets: np.ndarray, base_to_world: np.ndarray
+    ) -> None:
+        """
+        Args:
+            contract: of the policy.
+            profile: of the robot.
+            joint_offsets: added to what the encoders say (n,) [rad].
+            base_to_world: added to positions in `base_link` (3,) [m].
+        """
+        self._contract, self._profile = contract, profile
+        self._joint_offsets, self._base_to_world = joint_offsets, base_to_world
+        self._wanted = (*profile.joint_names, *profile.gripper.joints)
+        self._velocity_filter = VelocityFilter()
+        self.object = PoseTracker()
+        """Where the object is, in the policy's world."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.joint_problem = "no joint states yet"
+        """Why the newest joint states cannot be used; empty if they can."""
+        self.positions = np.zeros(len(self._profile.joints))
+        """Of the arm's joints (n,) [rad]."""
+        self.velocities = np.zeros_like(self.positions)
+        """Of the arm's joints (n,) [rad/s]."""
+        self.fingers = np.zeros(2)
+        """Finger positions (2,) [m]."""
+        self.finger_velocities = np.zeros(2)
+        """Finger velocities (2,) [m/s]."""
+        self.goal: np.ndarray | None = None
+        """The goal in the policy's world (3,) [m]; None before the first."""
+        self._joint_time = self._goal_time = -np.inf
+        self._object_problem = self._goal_problem = ""
+        self._velocity_filter.reset()
+        self.object.reset()
+
+    def observe_joints(
+        self, time: float, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float] = ()
+    ) -> None:
+        """Take in measured joints, matched by name; others than the robot's are ignored.
+
+        Args:
+            time: when they were measured [s].
+            names: of the joints, in any order.
+            positions: as the robot reports them [rad; fingers m].
+            velocities: [rad/s; fingers m/s]; estimated from positions where there are none.
+        """
+        index = {name: i for i, name in enumerate(names)}
+        missing = [name for name in self._wanted if name not in index]
+        if missing:
+            self.joint_problem = f"joint states lack {', '.join(missing)}"
+            return
+        if len(positions) != len(names):
+            self.joint_problem = f"joint states have {len(positions)} positions for {len(names)} names"
+            return
+        order = [index[name] for name in self._wanted]
+        values = np.array([positions[i] for i in order], dtype=np.float64)
+        if not np.isfinite(values).all():
+            bad = [name for name, value in zip(self._wanted, values, strict=True) if not np.isfinite(value)]
+            self.joint_problem = f"joint states are not finite: {', '.join(bad)}"
+            return
+        estimated = self._velocity_filter.update(time, values)
+        rates = np.array([velocities[i] for i in order]) if len(velocities) == len(names) else estimated
+        rates = np.where(np.isfinite(rates), rates, estimated)
+        arm = len(self._profile.joints)
+        self.joint_problem, self._joint_time = "", time
+        self.positions = self._profile.from_robot(values[:arm] + self._joint_offsets)
+        self.velocities = rates[:arm] * self._profile.signs()
+        self.fingers, self.finger_velocities = values[arm:], rates[arm:]
+
+    def observe_object(self, time: float, position: np.ndarray, rotation: np.ndarray) -> None:
+        """Take in where the object is: centre (3,) [m] and rotation (3, 3), in base_link. Not finite: ignored."""
+        if np.isfinite(time) and np.isfinite(position).all() and np.isfinite(rotation).all():
+            position = position + self._base_to_world
+            self._object_problem = ""
+            self.object.update(np.array([True]), np.array([time]), position[None], rotation[None])
+
+    def observe_goal(self, time: float, position: np.ndarray) -> None:
+        """Take in the goal (3,) in base_link [m]. One outside of what the task can ask for is refused, and so holds."""
+        if not (np.isfinite(time) and np.isfinite(position).all()):
+            return
+        goal = position + self._base_to_world
+        margin = self._profile.workspace.goal_margin
+        low, high = np.array(self._contract.goal_low) - margin, np.array(self._contract.goal_high) + margin
+        self._goal_problem = ""
+        if np.any(goal < low) or np.any(goal > high):
+            self._goal_problem = (
+                f"goal {np.round(goal, 3).tolist()} lies outside of the workspace "
+                f"{np.round(low, 3).tolist()} ... {np.round(high, 3).tolist()} (world frame, m)"
+            )
+            return
+        self.goal, self._goal_time = goal, time
+
+    def ages(self, now: float) -> dict[str, float]:
+        """Age of each measurement [s]; infinite before the first."""
+        return {
+            "joint_states": now - self._joint_time,
+            "object": float(self.object.age(now)[0]) if self._contract.has_object else 0.0,
+            "goal": now - self._goal_time,
+        }
+
+    def refuse_those_of_another_clock(self, now: float) -> None:
+        """Forget what is stamped ahead of `now`: it would never grow old."""
+        ahead = {name: -age for name, age in self.ages(now).items()}
+        reason = "{} stamped {:.2f} s ahead of this node's clock: do sender and node use the same clock?"
+        if ahead["joint_states"] > self._profile.timing.clock_tolerance:
+            self.joint_problem = reason.format("joint states are", ahead["joint_states"])
+            self._joint_time = -np.inf
+            self._velocity_filter.reset()
+        if ahead["object"] > self._profile.timing.clock_tolerance:
+            self._object_problem = reason.format("the object is", ahead["object"])
+            self.object.reset()
+        if ahead["goal"] > self._profile.timing.clock_tolerance:
+            self._goal_problem = reason.format("the goal is", ahead["goal"])
+            self.goal, self._goal_time = None, -np.inf
+
+    def problem(self, now: float) -> str:
+        """Why no arm may move on these measurements; empty if it may. An object or a goal may be unseen or old."""
+        age, limit = self.ages(now)["joint_states"], self._profile.timing.joint_states_timeout
+        if self.joint_problem:
+            return self.joint_problem
+        if age > limit:
+            return f"joint states are {age:.2f} s old (at most {limit} s)"
+        return self._goal_problem or self._object_problem
+
+    def stale(self, now: float) -> str:
+        """Which of goal and object is too old for a policy to go on; empty if none is."""
+        ages, timing = self.ages(now), self._profile.timing
+        if ages["goal"] > timing.goal_timeout:
+            return f"the goal was seen {ages['goal']:.2f} s ago (at most {timing.goal_timeout} s)"
+        if ages["object"] > timing.object_timeout:
+            return f"the object was seen {ages['object']:.2f} s ago (at most {timing.object_timeout} s)"
+        return ""
+
+    def unseen(self) -> list[str]:
+        """Which of goal and object have not been seen yet."""
+        unseen = [] if self.goal is not None else ["goal"]
+        if self._contract.has_object and not np.isfinite(self.object.age(0.0)[0]):
+            unseen.append("object")
+        return unseen
