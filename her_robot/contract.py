@@ -227,10 +227,66 @@ _FETCH_ACTION = (
 # Home positions are those that Gymnasium-Robotics settles at; a test compares them with the environments.
 _REACH_HOME = (1.3418337, 0.7491010, 0.5347324)
 _PUSH_HOME = (1.3631267, 0.7490993, 0.4160113)
-_GOAL_RANGE = 0.15
+_PICK_HOME = (1.3419337, 0.7491010, 0.5347324)
+_SLIDE_HOME = (1.0132714, 0.7491532, 0.4155002)
 _BASE_POSITION = (0.6919, 0.7441, 0.0)
+_SLIDE_BASE_POSITION = (0.3369, 0.7441, 0.0)
 _TABLE_HEIGHT = 0.40
 _BLOCK_REST_HEIGHT = 0.4248922
+_PUCK_REST_HEIGHT = 0.4199996
+_HIGHEST_LIFT = 0.45
+"""Goals in the air lie up to this far above where the object rests [m] (`fetch_env.py`, `_sample_goal`)."""
+
+_OBJECT_OBSERVATION = (
+    _GRIP_POS,
+    _OBJECT_POS,
+    _OBJECT_REL_POS,
+    _GRIPPER_STATE,
+    _OBJECT_ROT,
+    _OBJECT_VELP,
+    _OBJECT_VELR,
+    _GRIP_VELP,
+    _GRIPPER_VEL,
+)
+_OBJECT_GOAL = Term("object_pos", 3, "m", "world", "where the centre of the object shall be")
+
+
+def _box(center: tuple[float, ...], half_width: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Lowest and highest corner of a cube."""
+    return tuple(round(x - half_width, 7) for x in center), tuple(round(x + half_width, 7) for x in center)
+
+
+def _plane(
+    home: tuple[float, float, float], half_width: float, height: float, ahead: float = 0.0, lift: float = 0.0
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Lowest and highest corner of a square of goals around (or `ahead` of) home, at a height and up to `lift` above."""
+    low, high = _box((home[0] + ahead, home[1]), half_width)
+    return (*low, height), (*high, round(height + lift, 7))
+
+
+def _object_task(
+    task: str,
+    environment: str,
+    goals: tuple[tuple[float, ...], tuple[float, ...]],
+    home: tuple[float, float, float],
+    base: tuple[float, float, float] = _BASE_POSITION,
+) -> Contract:
+    return Contract(
+        task=task,
+        environment=environment,
+        observation=_OBJECT_OBSERVATION,
+        goal=_OBJECT_GOAL,
+        action=_FETCH_ACTION,
+        goal_low=goals[0],
+        goal_high=goals[1],
+        home_grip_position=home,
+        has_object=True,
+        table_height=_TABLE_HEIGHT,
+        base_position=base,
+    )
+
+
+_REACH_GOALS = _box(_REACH_HOME, 0.15)
 
 CONTRACTS: dict[str, Contract] = {
     "fetch_reach": Contract(
@@ -239,43 +295,28 @@ CONTRACTS: dict[str, Contract] = {
         observation=(_GRIP_POS, _GRIPPER_STATE, _GRIP_VELP, _GRIPPER_VEL),
         goal=Term("grip_pos", 3, "m", "world", "where the point between the fingers shall be"),
         action=_FETCH_ACTION,
-        goal_low=tuple(round(x - _GOAL_RANGE, 7) for x in _REACH_HOME),
-        goal_high=tuple(round(x + _GOAL_RANGE, 7) for x in _REACH_HOME),
+        goal_low=_REACH_GOALS[0],
+        goal_high=_REACH_GOALS[1],
         home_grip_position=_REACH_HOME,
         has_object=False,
         table_height=None,
         base_position=_BASE_POSITION,
     ),
-    "fetch_push": Contract(
-        task="fetch_push",
-        environment="FetchPush-v4",
-        observation=(
-            _GRIP_POS,
-            _OBJECT_POS,
-            _OBJECT_REL_POS,
-            _GRIPPER_STATE,
-            _OBJECT_ROT,
-            _OBJECT_VELP,
-            _OBJECT_VELR,
-            _GRIP_VELP,
-            _GRIPPER_VEL,
-        ),
-        goal=Term("object_pos", 3, "m", "world", "where the centre of the object shall be"),
-        action=_FETCH_ACTION,
-        goal_low=(
-            round(_PUSH_HOME[0] - _GOAL_RANGE, 7),
-            round(_PUSH_HOME[1] - _GOAL_RANGE, 7),
-            _BLOCK_REST_HEIGHT,
-        ),
-        goal_high=(
-            round(_PUSH_HOME[0] + _GOAL_RANGE, 7),
-            round(_PUSH_HOME[1] + _GOAL_RANGE, 7),
-            _BLOCK_REST_HEIGHT,
-        ),
-        home_grip_position=_PUSH_HOME,
-        has_object=True,
-        table_height=_TABLE_HEIGHT,
-        base_position=_BASE_POSITION,
+    "fetch_push": _object_task(
+        "fetch_push", "FetchPush-v4", _plane(_PUSH_HOME, 0.15, _BLOCK_REST_HEIGHT), _PUSH_HOME
+    ),
+    "fetch_slide": _object_task(
+        "fetch_slide",
+        "FetchSlide-v4",
+        _plane(_SLIDE_HOME, 0.3, _PUCK_REST_HEIGHT, ahead=0.4),
+        _SLIDE_HOME,
+        _SLIDE_BASE_POSITION,
+    ),
+    "fetch_pick_and_place": _object_task(
+        "fetch_pick_and_place",
+        "FetchPickAndPlace-v4",
+        _plane(_PICK_HOME, 0.15, _BLOCK_REST_HEIGHT, lift=_HIGHEST_LIFT),
+        _PICK_HOME,
     ),
 }
-"""Every task, by name. FetchSlide, FetchPickAndPlace and the Shadow Hand take their places here."""
+"""Every task, by name. The Shadow Hand takes its place here."""
