@@ -128,6 +128,14 @@ def achieved_goal(contract: Contract, state: RobotState) -> np.ndarray:
     return _object_of(state).position if contract.has_object else state.grip_position
 
 
+def goal_difference(contract: Contract, observation: np.ndarray, desired: np.ndarray) -> np.ndarray:
+    """What is missing to the goal, as the policy sees it: desired less achieved, shape (..., goal_size) [m].
+
+    The observation holds what is achieved as the term that the goal is named after.
+    """
+    return desired - observation[..., term_slice(contract, contract.goal.name)]
+
+
 def goal_distance(achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
     """Euclidean distance between two goals of shape (..., goal_size), shape (...) [m]."""
     return np.linalg.norm(achieved - desired, axis=-1)

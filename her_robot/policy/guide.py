@@ -60,5 +60,22 @@ def guide_push(contract: Contract, observation: np.ndarray, desired_goal: np.nda
     return action
 
 
+def approach_object(
+    contract: Contract, observation: np.ndarray, rows: np.ndarray, distance: float, action: np.ndarray
+) -> None:
+    """Send grippers to their objects, and leave their fingers as they are.
+
+    Args:
+        contract: of a task with an object.
+        observation: (n, observation_size).
+        rows: which of them to send, boolean (n,).
+        distance: only where the gripper is farther than this from the object [m].
+        action: changed in place, (n, action_size).
+    """
+    relative = observation[:, term_slice(contract, "object_rel_pos")]
+    far = rows & (np.linalg.norm(relative, axis=1) > distance)
+    action[far, :3] = np.clip(_GAIN * relative[far], -1.0, 1.0)
+
+
 GUIDES: dict[str, Callable[[Contract, np.ndarray, np.ndarray], np.ndarray]] = {"fetch_push": guide_push}
 """The guide of each task that has one."""

@@ -1,0 +1,55 @@
+"""What the networks see of an observation and a goal: both normalised, and what is missing between the two."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from her_robot.contract import Contract, goal_difference
+from her_robot.policy.config import NormalizerConfig
+from her_robot.policy.normalizer import Normalizer
+
+
+class Inputs:
+    """Normalisers of observation, goal and, if it is wanted, their difference, side by side."""
+
+    def __init__(self, contract: Contract, config: NormalizerConfig, difference: bool, device: torch.device) -> None:
+        sizes = {"observation": contract.observation_size, "goal": contract.goal_size}
+        if difference:
+            sizes["difference"] = contract.goal_size
+        self._contract = contract
+        self.normalizers = {name: Normalizer(size, config, device) for name, size in sizes.items()}
+        self.size = sum(sizes.values())
+
+    def __call__(self, observation: Tensor, goal: Tensor) -> Tensor:
+        """Network inputs (..., size) for observations (..., observation_size) and goals (..., goal_size)."""
+        seen = {"observation": observation, "goal": goal}
+        if "difference" in self.normalizers:
+            seen["difference"] = goal_difference(self._contract, observation, goal)
+        return torch.cat([normalizer(seen[name]) for name, normalizer in self.normalizers.items()], dim=-1)
+
+    def sums_of(self, observation: np.ndarray, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
+        """What episodes add to the normalisers, all in one vector.
+
+        Args:
+            observation: (n, T + 1, observation_size).
+            achieved: (n, T + 1, goal_size).
+            desired: (n, goal_size).
+        """
+        parts = [self.normalizers["observation"].sums_of(observation)]
+        goal = self.normalizers["goal"]
+        parts.append(goal.sums_of(achieved) + goal.sums_of(desired))
+        if "difference" in self.normalizers:
+            parts.append(self.normalizers["difference"].sums_of(desired[:, None] - achieved))
+        return np.concatenate(parts)
+
+    def add(self, sums: np.ndarray) -> None:
+        """Take in episodes by their `sums_of`."""
+        for normalizer in self.normalizers.values():
+            own, sums = np.split(sums, [len(normalizer.sums)])
+            normalizer.add(own)
+
+    def snapshot(self) -> "Inputs":
+        """A copy that later samples do not change."""
+        return copy.deepcopy(self)
