@@ -60,6 +60,8 @@ class PolicyBundle:
         if "normalizer.difference.mean" in self.tensors:
             seen["difference"] = goal_difference(self.contract, observation, desired_goal)
         hidden = np.concatenate([self._normalized(*item) for item in seen.items()], axis=-1).astype(np.float32)
+        if "inputs.columns" in self.tensors:
+            hidden = hidden[..., self.tensors["inputs.columns"]]
         depth = sum(name.endswith(".weight") and name.startswith("layer") for name in self.tensors)
         for index in range(depth):
             hidden = hidden @ self.tensors[f"layer{index}.weight"].T + self.tensors[f"layer{index}.bias"]

@@ -19,6 +19,9 @@ class NetworkConfig:
     """Normalise each hidden layer before its ReLU."""
     goal_difference: bool = True
     """Show the networks what is missing to the goal beside observation and goal."""
+    positions: Literal["absolute", "relative"] = "absolute"
+    """`relative` leaves the horizontal coordinates of gripper, object and goal out, so that what was learnt in one place
+    holds in all: networks then see distances alone. It needs goal_difference."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the products between hidden layers in training; `auto` is bfloat16 where the machine is far faster with it."""
 
@@ -66,9 +69,9 @@ class ExplorationConfig:
     random_action: float = 0.3
     """Probability that an action is drawn uniformly instead."""
     approach_episodes: float = 0.0
-    """Share of training episodes in which the gripper goes to the object whenever it is far from it."""
+    """Share of training episodes that begin with the gripper going to the object."""
     approach_distance: float = 0.06
-    """How far is far [m]."""
+    """The policy takes over when the gripper is nearer than this [m]."""
     guided_episodes: float = 0.0
     """Share of training episodes that begin with the task's scripted guide acting, for a random number of steps."""
 
@@ -197,6 +200,8 @@ class TrainConfig:
             raise ValueError(f"agent.gamma must lie between 0 and 1, found {self.agent.gamma}")
         if self.num_threads < 0 or self.warmup_steps < 0:
             raise ValueError("num_threads and warmup_steps must not be negative")
+        if self.network.positions == "relative" and not self.network.goal_difference:
+            raise ValueError("network.positions is relative: network.goal_difference must be true")
         if not self.network.hidden_sizes or min(self.network.hidden_sizes) < 1:
             raise ValueError(f"network.hidden_sizes must be positive, found {list(self.network.hidden_sizes)}")
         contract = contract_of(self.task)

@@ -39,7 +39,7 @@ class Explorer:
         )
 
     def _draw_guidance(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which environments approach their object, and for how many steps the guide acts in each, (num_envs,)."""
+        """Which environments still approach their object, and for how many steps the guide acts in each, (num_envs,)."""
         size, rng, config = self._env.num_envs, self._rng, self._config
         approaching = rng.random(size) < config.approach_episodes
         guided = rng.random(size) < config.guided_episodes
@@ -57,7 +57,9 @@ class Explorer:
         uniform = rng.uniform(-1.0, 1.0, shape)
         action = policy.explore(observation, desired_goal, rng) if policy else uniform.copy()
         if approaching.any():
-            approach_object(self._contract, observation, approaching, config.approach_distance, action)
+            displacement, distance = approach_object(self._contract, observation)
+            approaching &= distance > config.approach_distance
+            action[approaching, :3] = displacement[approaching]
         if guided.any() and self._guide is not None:
             action[guided] = self._guide(self._contract, observation[guided], desired_goal[guided])
         action = np.clip(action + config.noise * rng.standard_normal(shape), -1.0, 1.0)

@@ -19,7 +19,7 @@ _PACKAGES = ("her_robot", "mujoco", "gymnasium-robotics", "gymnasium", "torch", 
 
 def export_bundle(learner: Learner, config: TrainConfig, preset: RandomizationPreset) -> PolicyBundle:
     """The learner's policy, its normalisers, and a golden trace over what it has met."""
-    tensors = _actor_tensors(learner)
+    tensors = {**_actor_tensors(learner), "inputs.columns": learner.inputs.columns}
     for name, normalizer in learner.inputs.normalizers.items():
         tensors |= _normalizer_tensors(name, normalizer)
     card = {

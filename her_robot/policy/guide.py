@@ -60,21 +60,18 @@ def guide_push(contract: Contract, observation: np.ndarray, desired_goal: np.nda
     return action
 
 
-def approach_object(
-    contract: Contract, observation: np.ndarray, rows: np.ndarray, distance: float, action: np.ndarray
-) -> None:
-    """Send grippers to their objects, and leave their fingers as they are.
+def approach_object(contract: Contract, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a gripper goes that is to go to its object, and how far it has to go.
 
     Args:
         contract: of a task with an object.
         observation: (n, observation_size).
-        rows: which of them to send, boolean (n,).
-        distance: only where the gripper is farther than this from the object [m].
-        action: changed in place, (n, action_size).
+
+    Returns:
+        Displacement actions (n, 3), and distances (n,) [m].
     """
     relative = observation[:, term_slice(contract, "object_rel_pos")]
-    far = rows & (np.linalg.norm(relative, axis=1) > distance)
-    action[far, :3] = np.clip(_GAIN * relative[far], -1.0, 1.0)
+    return np.clip(_GAIN * relative, -1.0, 1.0), np.linalg.norm(relative, axis=1)
 
 
 GUIDES: dict[str, Callable[[Contract, np.ndarray, np.ndarray], np.ndarray]] = {"fetch_push": guide_push}

@@ -6,28 +6,44 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from her_robot.contract import Contract, goal_difference
-from her_robot.policy.config import NormalizerConfig
+from her_robot.contract import Contract, goal_difference, term_slice
+from her_robot.policy.config import NetworkConfig, NormalizerConfig
 from her_robot.policy.normalizer import Normalizer
+
+
+_POSITIONS = ("grip_pos", "object_pos")
+"""Terms whose first two numbers say where something is on the plane."""
 
 
 class Inputs:
     """Normalisers of observation, goal and, if it is wanted, their difference, side by side."""
 
-    def __init__(self, contract: Contract, config: NormalizerConfig, difference: bool, device: torch.device) -> None:
+    def __init__(
+        self, contract: Contract, normalizer: NormalizerConfig, network: NetworkConfig, device: torch.device
+    ) -> None:
         sizes = {"observation": contract.observation_size, "goal": contract.goal_size}
-        if difference:
+        if network.goal_difference:
             sizes["difference"] = contract.goal_size
         self._contract = contract
-        self.normalizers = {name: Normalizer(size, config, device) for name, size in sizes.items()}
-        self.size = sum(sizes.values())
+        self.normalizers = {name: Normalizer(size, normalizer, device) for name, size in sizes.items()}
+        self.columns = np.arange(sum(sizes.values()))
+        """Which numbers of all that are the networks see."""
+        if network.positions == "relative":
+            self.columns = np.setdiff1d(self.columns, _horizontal(contract))
+        self._columns = torch.from_numpy(self.columns).to(device)
+
+    @property
+    def size(self) -> int:
+        """How many numbers the networks see."""
+        return len(self.columns)
 
     def __call__(self, observation: Tensor, goal: Tensor) -> Tensor:
         """Network inputs (..., size) for observations (..., observation_size) and goals (..., goal_size)."""
         seen = {"observation": observation, "goal": goal}
         if "difference" in self.normalizers:
             seen["difference"] = goal_difference(self._contract, observation, goal)
-        return torch.cat([normalizer(seen[name]) for name, normalizer in self.normalizers.items()], dim=-1)
+        everything = torch.cat([normalizer(seen[name]) for name, normalizer in self.normalizers.items()], dim=-1)
+        return everything if self.size == everything.shape[-1] else everything[..., self._columns]
 
     def sums_of(self, observation: np.ndarray, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
         """What episodes add to the normalisers, all in one vector.
@@ -53,3 +69,9 @@ class Inputs:
     def snapshot(self) -> "Inputs":
         """A copy that later samples do not change."""
         return copy.deepcopy(self)
+
+
+def _horizontal(contract: Contract) -> list[int]:
+    """Indices, in observation and goal, of the horizontal coordinates of positions."""
+    starts = [term_slice(contract, term.name).start for term in contract.observation if term.name in _POSITIONS]
+    return [start + axis for start in (*starts, contract.observation_size) for axis in (0, 1)]

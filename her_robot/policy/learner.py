@@ -57,7 +57,7 @@ class Learner:
         self._processes = processes or Processes(config.device)
         self.device = self._processes.device
         self._generator = torch.Generator(self.device).manual_seed(config.seed * 1000 + self._processes.rank)
-        self.inputs = Inputs(contract, config.normalizer, config.network.goal_difference, self.device)
+        self.inputs = Inputs(contract, config.normalizer, config.network, self.device)
         self.agent = ALGORITHMS[config.agent.algorithm](
             self.inputs.size,
             contract.action_size,
