@@ -310,9 +310,7 @@ CONTRACTS: dict[str, Contract] = {
         table_height=None,
         base_position=_BASE_POSITION,
     ),
-    "fetch_push": _object_task(
-        "fetch_push", "FetchPush-v4", _plane(_PUSH_HOME, 0.15, _BLOCK_REST_HEIGHT), _PUSH_HOME
-    ),
+    "fetch_push": _object_task("fetch_push", "FetchPush-v4", _plane(_PUSH_HOME, 0.15, _BLOCK_REST_HEIGHT), _PUSH_HOME),
     "fetch_slide": _object_task(
         "fetch_slide",
         "FetchSlide-v4",

@@ -61,10 +61,13 @@ class Processes:
         distributed.all_reduce(tensor)
         return tensor.cpu().numpy()
 
-    def share(self, tensor: Tensor) -> None:
-        """Replace a tensor by the writer's."""
-        if self.count > 1:
-            distributed.broadcast(tensor, src=0)
+    def agree(self, answer: bool) -> bool:
+        """The writer's answer to a question that all ask at the same time."""
+        if self.count == 1:
+            return answer
+        tensor = torch.tensor([float(answer)], device=self.device)
+        distributed.broadcast(tensor, src=0)
+        return bool(tensor)
 
     def close(self) -> None:
         """Leave the group."""

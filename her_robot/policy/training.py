@@ -29,6 +29,8 @@ from her_robot.sim.goal_env import BatchedGoalEnv
 
 _EVALUATION_SEED = 500_000_000
 """Evaluations during training take seeds from here on; final evaluations take others (`her_robot.evaluation`)."""
+_CONFIRMATION_SEED = 1_500_000_000
+"""Evaluations that confirm an earlier one take seeds from here on."""
 _EVALUATION_ROWS = 50
 _SEEDS_OF_A_PROCESS = 1_000_000
 """Processes of a data-parallel run take their environments' seeds this far apart."""
@@ -79,8 +81,11 @@ class Trainer:
         self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
         self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None)
 
-    def run(self) -> Iterator[Progress]:
+    def run(self, until_success: float | None = None) -> Iterator[Progress]:
         """Train until `total_steps`; yields after every cycle, and checkpoints when one is due and at the end.
+
+        Args:
+            until_success: end as soon as an evaluation reaches this rate, and another, over other seeds, does so too.
 
         Raises:
             TrainingDivergedError: a loss became NaN or infinite; the message says where the state that led there is.
@@ -89,11 +94,24 @@ class Trainer:
         saved = time.monotonic()
         while self.progress.env_steps < self.config.total_steps:
             self.progress = self._cycle()
-            if time.monotonic() - saved >= self.config.checkpoint_interval:
+            # Processes of one run save at the same cycle: the writer's clock decides.
+            if self.processes.agree(time.monotonic() - saved >= self.config.checkpoint_interval):
                 self.save()
                 saved = time.monotonic()
             yield self.progress
+            rate = self.progress.success_rate
+            if (
+                until_success is not None
+                and rate is not None
+                and rate >= until_success
+                and self._confirm(until_success)
+            ):
+                break
         self.save()
+
+    def _confirm(self, rate: float) -> bool:
+        """Whether the policy reaches a rate over seeds that its last evaluation has not seen."""
+        return self._evaluate(_CONFIRMATION_SEED)["nominal"] >= rate
 
     def save(self, below: str = "") -> Path:
         """Write a checkpoint. A cycle begins with a reset: environments have no state but their random generators."""
@@ -182,11 +200,11 @@ class Trainer:
         interval = self.config.evaluation.interval_steps
         return after // interval > before // interval or after >= self.config.total_steps
 
-    def _evaluate(self) -> dict[str, float]:
+    def _evaluate(self, first_seed: int = _EVALUATION_SEED) -> dict[str, float]:
         """Final-step success of the deterministic policy, by environment; the seeds are new each time."""
         episodes, rank = self.config.evaluation.episodes, self.processes.rank
         share = -(-episodes // self.processes.count)
-        first = _EVALUATION_SEED + self.progress.env_steps + rank * share
+        first = first_seed + self.progress.env_steps + rank * share
         policy = self.learner.policy()
         successes = [
             evaluate_batched(env, policy, range(first, first + share)) for env in self._evaluation_envs.values()

@@ -42,7 +42,14 @@ def bundle_directory(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "override", ["network.layer_norm=false", "network.positions=relative", "network.goal_difference=false", "agent.algorithm=td3", "agent.algorithm=sac"]
+    "override",
+    [
+        "network.layer_norm=false",
+        "network.positions=relative",
+        "network.goal_difference=false",
+        "agent.algorithm=td3",
+        "agent.algorithm=sac",
+    ],
 )
 def test_acts_as_the_network_does(tmp_path, override):
     from her_robot.domain_rand.preset import load_preset
