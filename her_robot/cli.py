@@ -61,8 +61,8 @@ def _add_train(commands) -> None:
     parser = commands.add_parser(
         "train",
         help="train a policy",
-        description="Train a policy with hindsight experience replay (DDPG, TD3 or SAC). The run's folder holds config.yaml, progress.csv, TensorBoard "
-        "events, success.png, checkpoints, and in policy/ the best policy so far.",
+        description="Train a policy with hindsight experience replay: DDPG, TD3 or SAC. The run's folder holds "
+        "config.yaml, progress.csv, TensorBoard events, success.png, checkpoints and, in policy/, the best so far.",
     )
     parser.add_argument("task", metavar="TASK", help="such as fetch_push; `her-robot tasks` lists them")
     parser.add_argument(
@@ -92,7 +92,7 @@ def _add_train(commands) -> None:
         "--until-success",
         type=float,
         metavar="RATE",
-        help="stop as soon as an evaluation reaches this rate, such as 0.95, and another over fresh seeds confirms it",
+        help="stop as soon as an evaluation reaches this rate, such as 0.95, and another one confirms it",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the run's folder")
     parser.set_defaults(run=_train)

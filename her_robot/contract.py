@@ -267,7 +267,7 @@ def _box(center: tuple[float, ...], half_width: float) -> tuple[tuple[float, ...
 def _plane(
     home: tuple[float, float, float], half_width: float, height: float, ahead: float = 0.0, lift: float = 0.0
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Lowest and highest corner of a square of goals around (or `ahead` of) home, at a height and up to `lift` above."""
+    """Lowest and highest corner of a square of goals `ahead` of home, at a height and up to `lift` above."""
     low, high = _box((home[0] + ahead, home[1]), half_width)
     return (*low, height), (*high, round(height + lift, 7))
 

@@ -145,7 +145,7 @@ class Agent(ABC):
         gradients = torch.zeros_like(actions)
         for i, (critic, (_, tape)) in enumerate(zip(self.critic, passes, strict=True)):
             chosen = (index == i).float()[:, None]
-            gradients += critic.backward(tape, chosen, of_parameters=False, of_inputs=True)[:, self.inputs :]
+            gradients += critic.input_gradient(tape, chosen)[:, self.inputs :]
         return smallest, gradients
 
     def _step(self, network: Perceptron, optimizer: torch.optim.Optimizer) -> None:

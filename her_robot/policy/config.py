@@ -20,8 +20,8 @@ class NetworkConfig:
     goal_difference: bool = True
     """Show the networks what is missing to the goal beside observation and goal."""
     positions: Literal["absolute", "relative"] = "absolute"
-    """`relative` leaves the horizontal coordinates of gripper, object and goal out, so that what was learnt in one place
-    holds in all: networks then see distances alone. It needs goal_difference."""
+    """`relative` leaves out the horizontal coordinates of gripper, object and goal, so that what was learnt in one
+    place holds in all: networks then see distances alone. It needs goal_difference."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the products between hidden layers in training; `auto` is bfloat16 where the machine is far faster with it."""
 

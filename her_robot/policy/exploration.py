@@ -39,7 +39,7 @@ class Explorer:
         )
 
     def _draw_guidance(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which environments still approach their object, and for how many steps the guide acts in each, (num_envs,)."""
+        """Which environments still approach their object, and for how many steps a guide acts in each, (num_envs,)."""
         size, rng, config = self._env.num_envs, self._rng, self._config
         approaching = rng.random(size) < config.approach_episodes
         guided = rng.random(size) < config.guided_episodes

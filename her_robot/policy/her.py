@@ -6,8 +6,8 @@ from torch import Tensor
 from her_robot.policy.config import RelabelConfig
 
 STRATEGIES = ("future", "final", "episode", "random", "past_desired")
-"""`future`: achieved later in the same episode. `final`: at its end. `episode`: at any time of it. `random`: at any time
-of any episode. `past_desired`: the goal that any episode was meant to reach."""
+"""`future`: achieved later in the same episode. `final`: at its end. `episode`: at any time of it. `random`: at any
+time of any episode. `past_desired`: what any episode was meant to achieve."""
 
 
 def hindsight_goals(

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from her_robot.contract import Contract, goal_difference, term_slice
+from her_robot.contract import Contract, term_slice
 from her_robot.policy.config import NetworkConfig, NormalizerConfig
 from her_robot.policy.normalizer import Normalizer
-
 
 _POSITIONS = ("grip_pos", "object_pos")
 """Terms whose first two numbers say where something is on the plane."""
@@ -24,7 +23,7 @@ class Inputs:
         sizes = {"observation": contract.observation_size, "goal": contract.goal_size}
         if network.goal_difference:
             sizes["difference"] = contract.goal_size
-        self._contract = contract
+        self._achieved = term_slice(contract, contract.goal.name)
         self.normalizers = {name: Normalizer(size, normalizer, device) for name, size in sizes.items()}
         self.columns = np.arange(sum(sizes.values()))
         """Which numbers of all that are the networks see."""
@@ -41,7 +40,7 @@ class Inputs:
         """Network inputs (..., size) for observations (..., observation_size) and goals (..., goal_size)."""
         seen = {"observation": observation, "goal": goal}
         if "difference" in self.normalizers:
-            seen["difference"] = goal_difference(self._contract, observation, goal)
+            seen["difference"] = goal - observation[..., self._achieved]
         everything = torch.cat([normalizer(seen[name]) for name, normalizer in self.normalizers.items()], dim=-1)
         return everything if self.size == everything.shape[-1] else everything[..., self._columns]
 

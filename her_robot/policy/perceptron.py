@@ -102,17 +102,25 @@ class Perceptron:
                 values = self._activate(layer, values, tape)
         return values, tape
 
-    def backward(
-        self, tape: Tape, gradient: Tensor, of_parameters: bool = True, of_inputs: bool = False
-    ) -> Tensor | None:
-        """Take a gradient back through a forward pass.
+    def backward(self, tape: Tape, gradient: Tensor) -> None:
+        """Leave a loss's gradient with respect to the parameters in `self.gradient`.
 
         Args:
             tape: of the forward pass.
-            gradient: of a loss with respect to the outputs (n, outputs).
-            of_parameters: leave the loss's gradient with respect to the parameters in `self.gradient`.
-            of_inputs: return its gradient with respect to the inputs (n, inputs).
+            gradient: of the loss with respect to the outputs (n, outputs).
         """
+        self._backward(tape, gradient, of_parameters=True, of_inputs=False)
+
+    def input_gradient(self, tape: Tape, gradient: Tensor) -> Tensor:
+        """A loss's gradient with respect to the inputs (n, inputs); that of the parameters is left alone.
+
+        Args:
+            tape: of the forward pass.
+            gradient: of the loss with respect to the outputs (n, outputs).
+        """
+        return self._backward(tape, gradient, of_parameters=False, of_inputs=True)
+
+    def _backward(self, tape: Tape, gradient: Tensor, of_parameters: bool, of_inputs: bool) -> Tensor:
         for index in reversed(range(len(self.layers))):
             if index < len(self.layers) - 1:
                 gradient = self._deactivate(index, gradient, tape, of_parameters)
@@ -122,7 +130,7 @@ class Perceptron:
                 self._gradients[index].weight.copy_(low.t() @ tape.inputs[index])
             if index or of_inputs:
                 gradient = (low @ self._product_layer(index).weight).float()
-        return gradient if of_inputs else None
+        return gradient
 
     def in_float32(self) -> "Perceptron":
         """A copy that makes all products in float32."""
@@ -149,7 +157,7 @@ class Perceptron:
     def _deactivate(self, index: int, gradient: Tensor, tape: Tape, of_parameters: bool) -> Tensor:
         layer, into = self.layers[index], self._gradients[index]
         gradient = torch.ops.aten.threshold_backward(gradient, tape.hidden[index], 0)
-        if layer.scale is None:
+        if layer.scale is None or into.scale is None or into.shift is None:
             return gradient
         values, mean, inverse_std = tape.normalized[index]
         wanted = [True, of_parameters, of_parameters]

@@ -31,10 +31,10 @@ def _gains_by_bfloat16(device: str) -> bool:
 
 def _probe(dtype: torch.dtype) -> float:
     matrix = torch.ones(_PROBE_SIZE, _PROBE_SIZE, dtype=dtype)
-    matrix @ matrix
+    torch.mm(matrix, matrix)
     best = float("inf")
     for _ in range(_PROBE_REPEATS):
         begun = time.perf_counter()
-        matrix @ matrix
+        torch.mm(matrix, matrix)
         best = min(best, time.perf_counter() - begun)
     return best

@@ -23,7 +23,7 @@ class Sac(Agent):
         super().__init__(inputs, actions, *rest)
         self._target_entropy = -self._config.entropy * actions
         self._log_temperature = torch.full((1,), math.log(self._config.temperature), device=self.device)
-        self._log_temperature.grad = torch.zeros_like(self._log_temperature)
+        self._log_temperature.grad = self._temperature_gradient = torch.zeros_like(self._log_temperature)
         self._temperature_optimizer = torch.optim.Adam([self._log_temperature], self._config.learning_rate)
 
     @staticmethod
@@ -69,8 +69,8 @@ class Sac(Agent):
 
     def _update_temperature(self, log_probability: Tensor) -> None:
         # Gradient of -log(temperature) * (log probability + target entropy).
-        self._log_temperature.grad.fill_(-(log_probability.mean() + self._target_entropy))
-        self._average(self._log_temperature.grad)
+        self._temperature_gradient.fill_(-(log_probability.mean() + self._target_entropy))
+        self._average(self._temperature_gradient)
         self._temperature_optimizer.step()
 
     def state(self) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from her_robot.policy.agent import Batch
+from her_robot.policy.agent import Agent, Batch
 from her_robot.policy.config import AgentConfig, NetworkConfig
 from her_robot.policy.ddpg import Ddpg, Td3
 from her_robot.policy.sac import LOG_STD_RANGE, Sac
@@ -12,7 +12,7 @@ NETWORK = NetworkConfig(hidden_sizes=(16, 16), precision="float32")
 ALGORITHMS = (Ddpg, Td3, Sac)
 
 
-def _agent(algorithm=Ddpg, **config):
+def _agent(algorithm: type[Agent] = Ddpg, **config):
     generator = torch.Generator().manual_seed(0)
     return algorithm(5, 2, NETWORK, AgentConfig(**config), torch.device("cpu"), generator)
 

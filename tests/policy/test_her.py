@@ -14,10 +14,10 @@ def _episodes(count=3, steps=4):
     return achieved, torch.stack([torch.arange(count), torch.full((count,), -1)], dim=-1).float()
 
 
-def _relabel(episode, step, **shares):
+def _relabel(of_episode, step, **shares):
     generator = torch.Generator().manual_seed(0)
     config = RelabelConfig(**{"future": 0.0, **shares})
-    return hindsight_goals(*_episodes(), episode, step, config, generator)
+    return hindsight_goals(*_episodes(), of_episode, step, config, generator)
 
 
 def _drawn(size=4000):

@@ -48,7 +48,7 @@ def test_the_simulation_plays_the_reflected_actions_nearly_so(name):
         state = simulation.step(np.stack([action, reflected]))
     observation = torch.from_numpy(contracts.observation(contract, state)).float()
     expected = mirror.observation(observation[:1], LEFT)[0]
-    # The arm is not quite symmetric, and the gripper is off the plane by 0.1 mm: positions agree to some millimetres, for a while.
+    # The arm is not quite symmetric, and the gripper is off the plane by 0.1 mm: they agree for a while.
     torch.testing.assert_close(observation[1], expected, atol=0.03, rtol=0.0)
     goal = torch.from_numpy(contracts.achieved_goal(contract, state)).float()
     torch.testing.assert_close(goal[1], mirror.goal(goal[:1], LEFT)[0], atol=0.006, rtol=0.0)

@@ -40,17 +40,17 @@ def test_values_and_gradients_are_autograds(layer_norm):
     outputs, tape = network.forward(inputs.detach())
     torch.testing.assert_close(outputs, expected)
     (expected * wanted).sum().backward()
-    of_inputs = network.backward(tape, wanted, of_inputs=True)
-    torch.testing.assert_close(of_inputs, inputs.grad)
+    network.backward(tape, wanted)
+    torch.testing.assert_close(network.input_gradient(tape, wanted), inputs.grad)
     torch.testing.assert_close(network.gradient, torch.cat([p.grad.flatten() for p in module.parameters()]))
 
 
-def test_only_the_gradients_that_are_wanted():
+def test_the_gradient_of_inputs_leaves_that_of_parameters_alone():
     network = _perceptron()
     outputs, tape = network.forward(torch.randn(8, 5))
-    assert network.backward(tape, torch.ones_like(outputs)) is None
+    network.backward(tape, torch.ones_like(outputs))
     before = network.gradient.clone()
-    assert network.backward(tape, -outputs, of_parameters=False, of_inputs=True).shape == (8, 5)
+    assert network.input_gradient(tape, -outputs).shape == (8, 5)
     assert torch.equal(network.gradient, before)
 
 
@@ -74,4 +74,6 @@ def test_the_first_parameters_are_drawn_as_torch_draws_them():
     weight = network.layers[0].weight
     assert weight.abs().max() <= 0.1
     assert weight.std().item() == pytest.approx(0.1 / 3**0.5, rel=0.05)
-    assert torch.equal(network.layers[0].scale, torch.ones(50))
+    scale = network.layers[0].scale
+    assert scale is not None
+    assert torch.equal(scale, torch.ones(50))
