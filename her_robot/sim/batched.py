@@ -24,6 +24,13 @@ from her_robot.sim.trim import ArmCollisions
 _GRIPPER_QUATERNION_OFFSET = np.array([1.0, 0.0, 1.0, 0.0])
 """Added to the measured gripper orientation, wxyz: keeps the gripper pointing down (`fetch_env.py`, `_set_action`)."""
 
+_FINGER_JOINTS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
+
+
+def finger_positions(model: mujoco.MjModel) -> np.ndarray:
+    """Addresses in `qpos` of the right and the left finger, (2,)."""
+    return np.array([model.joint(name).qposadr[0] for name in _FINGER_JOINTS])
+
 
 class BatchedSimulation:
     """N independent simulations of one Fetch task."""
@@ -45,7 +52,7 @@ class BatchedSimulation:
         self.num_threads = min(num_threads or os.cpu_count() or 1, num_envs)
         self._collisions = ArmCollisions(task.model, task.contract.base_position[0]) if trim_collisions else None
         self._readings = _Readings(task, num_envs)
-        self._rows = [_Row(task, self._readings, row) for row in range(num_envs)]
+        self.rows = [Row(task, self._readings, row) for row in range(num_envs)]
         # The thread that calls `step` is one of them.
         self._pool = ThreadPoolExecutor(max(self.num_threads - 1, 1), thread_name_prefix="simulation")
 
@@ -60,7 +67,7 @@ class BatchedSimulation:
             object_yaw: heading of the object about world z [rad].
             height_offset: how far this row's table, and so its object, stands above the nominal height [m].
         """
-        self._rows[row].reset(object_position, object_yaw, height_offset)
+        self.rows[row].reset(object_position, object_yaw, height_offset)
 
     def randomize(self, row: int, ranges: Mapping[str, Range], rng: np.random.Generator) -> dict[str, float]:
         """Draw one row's model anew, before its reset; with no ranges it becomes the nominal one.
@@ -68,7 +75,7 @@ class BatchedSimulation:
         Returns:
             What was drawn, by parameter, in the units of `domain_rand.physics.PARAMETERS`.
         """
-        return randomize_model(self._rows[row].model, self.task.model, self._rows[row].data, ranges, rng)
+        return randomize_model(self.rows[row].model, self.task.model, self.rows[row].data, ranges, rng)
 
     def step(self, actions: np.ndarray) -> RobotState:
         """Advance every row by one control period.
@@ -80,7 +87,7 @@ class BatchedSimulation:
         if actions.shape != (self.num_envs, 4):
             raise ValueError(f"actions have shape {actions.shape}, expected {(self.num_envs, 4)}")
         self._switch_collisions()
-        self._for_each(lambda row: self._rows[row].step(actions[row]), range(self.num_envs))
+        self._for_each(lambda row: self.rows[row].step(actions[row]), range(self.num_envs))
         return self.state()
 
     def state(self) -> RobotState:
@@ -96,7 +103,7 @@ class BatchedSimulation:
             return
         now = self._readings
         on = self._collisions.needed(now.qpos, now.grip_position, now.object_position)
-        for row, needed in zip(self._rows, on.tolist(), strict=True):
+        for row, needed in zip(self.rows, on.tolist(), strict=True):
             if row.arm_collides is not needed:
                 self._collisions.switch(row.model, needed)
                 row.arm_collides = needed
@@ -120,9 +127,8 @@ class _Readings:
 
     def __init__(self, task: FetchTask, num_envs: int) -> None:
         model = task.model
-        fingers = [model.joint(f"robot0:{side}_gripper_finger_joint") for side in ("r", "l")]
-        self._finger_qpos = [int(joint.qposadr[0]) for joint in fingers]
-        self._finger_qvel = [int(joint.dofadr[0]) for joint in fingers]
+        self._finger_qpos = finger_positions(model)
+        self._finger_qvel = [int(model.joint(name).dofadr[0]) for name in _FINGER_JOINTS]
         self.qpos = np.zeros((num_envs, model.nq))
         self.qvel = np.zeros((num_envs, model.nv))
         self.grip_position = np.zeros((num_envs, 3))
@@ -160,7 +166,7 @@ class _Readings:
         )
 
 
-class _Row:
+class Row:
     """One simulation. Views into `MjData` are taken once: looking them up each step would cost more than reading."""
 
     def __init__(self, task: FetchTask, readings: _Readings, row: int) -> None:
@@ -172,8 +178,7 @@ class _Row:
         self._gripper_position = data.body("robot0:gripper_link").xpos
         self._gripper_quaternion = data.body("robot0:gripper_link").xquat
         self._grip_site = model.site("robot0:grip").id
-        fingers = [model.joint(f"robot0:{side}_gripper_finger_joint") for side in ("r", "l")]
-        self._finger_qpos = np.array([joint.qposadr[0] for joint in fingers])
+        self._finger_qpos = finger_positions(model)
         self._mocap_position, self._mocap_quaternion = data.mocap_pos[0], data.mocap_quat[0]
         self._qpos, self._control = data.qpos, data.ctrl
         self._actuated_qpos = model.jnt_qposadr[model.actuator_trnid[:, 0]] if model.nu else np.zeros(0, int)

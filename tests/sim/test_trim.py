@@ -55,7 +55,7 @@ def test_a_trimmed_simulation_moves_bit_for_bit_as_a_full_one(name, randomise):
             if state.object is not None:
                 np.testing.assert_array_equal(state.object.position, full.object.position)
                 np.testing.assert_array_equal(state.object.rotation, full.object.rotation)
-            collides = [row.arm_collides for row in simulations[0]._rows]
+            collides = [row.arm_collides for row in simulations[0].rows]
             full_steps += sum(collides)
             trimmed_steps += _ROWS - sum(collides)
     assert min(trimmed_steps, full_steps) > 200
@@ -68,7 +68,7 @@ def test_links_are_switched_and_the_rest_is_left_alone():
     assert {"torso_lift_link", "head_pan_link", "forearm_roll_link", "wrist_roll_link"} <= names
     assert not names & {"base_link", "gripper_link", "r_gripper_finger_link", "object0", "floor0"}
 
-    model = BatchedSimulation(task, 1)._rows[0].model
+    model = BatchedSimulation(task, 1).rows[0].model
     collisions.switch(model, on=False)
     assert not model.geom_contype[collisions.geoms].any()
     kept = np.setdiff1d(np.arange(model.ngeom), collisions.geoms)
