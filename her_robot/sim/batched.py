@@ -24,6 +24,8 @@ from her_robot.sim.trim import ArmCollisions
 _GRIPPER_QUATERNION_OFFSET = np.array([1.0, 0.0, 1.0, 0.0])
 """Added to the measured gripper orientation, wxyz: keeps the gripper pointing down (`fetch_env.py`, `_set_action`)."""
 
+_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+"""All of `MjData` that the next step depends on."""
 _FINGER_JOINTS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
 
 
@@ -52,7 +54,8 @@ class BatchedSimulation:
         self.num_threads = min(num_threads or os.cpu_count() or 1, num_envs)
         self._collisions = ArmCollisions(task.model, task.contract.base_position[0]) if trim_collisions else None
         self._readings = _Readings(task, num_envs)
-        self.rows = [Row(task, self._readings, row) for row in range(num_envs)]
+        initial_state = _initial_state(task)
+        self.rows = [Row(task, initial_state, self._readings, row) for row in range(num_envs)]
         # The thread that calls `step` is one of them.
         self._pool = ThreadPoolExecutor(max(self.num_threads - 1, 1), thread_name_prefix="simulation")
 
@@ -169,8 +172,9 @@ class _Readings:
 class Row:
     """One simulation. Views into `MjData` are taken once: looking them up each step would cost more than reading."""
 
-    def __init__(self, task: FetchTask, readings: _Readings, row: int) -> None:
+    def __init__(self, task: FetchTask, initial_state: np.ndarray, readings: _Readings, row: int) -> None:
         self._task = task
+        self._initial_state = initial_state
         self.model = copy.copy(task.model)
         self.data = data = mujoco.MjData(self.model)
         self.arm_collides = True
@@ -182,6 +186,7 @@ class Row:
         self._mocap_position, self._mocap_quaternion = data.mocap_pos[0], data.mocap_quat[0]
         self._qpos, self._control = data.qpos, data.ctrl
         self._actuated_qpos = model.jnt_qposadr[model.actuator_trnid[:, 0]] if model.nu else np.zeros(0, int)
+        self._action_scale = np.float32(task.contract.action_scale)
         self._grip_jacobian = readings.grip_jacobian[row]
         self._copied = [
             (readings.qpos[row], data.qpos),
@@ -195,23 +200,19 @@ class Row:
             self._copied.append((readings.object_rotation[row], site.xmat.reshape(3, 3)))
 
     def reset(self, object_position: np.ndarray | None, object_yaw: float, height_offset: float) -> None:
-        task, data = self._task, self.data
-        mujoco.mj_resetData(self.model, data)
-        data.time = task.initial_time
-        data.qpos[:] = task.initial_qpos
-        data.qvel[:] = task.initial_qvel
+        mujoco.mj_setState(self.model, self.data, self._initial_state, _STATE)
         if object_position is not None:
-            pose = data.qpos[self._object_qpos : self._object_qpos + 7]
+            pose = self._qpos[self._object_qpos : self._object_qpos + 7]
             pose[:2] = object_position
             pose[2] += height_offset
             if object_yaw:
                 pose[3:] = np.cos(object_yaw / 2), 0.0, 0.0, np.sin(object_yaw / 2)
-        mujoco.mj_forward(self.model, data)
+        self._update_kinematics()
         self._read()
 
     def step(self, action: np.ndarray) -> None:
         """One control period under `action` (4,) float32, in the precision that Gymnasium-Robotics computes in."""
-        displacement = action[:3] * np.float32(self._task.contract.action_scale)
+        displacement = action[:3] * self._action_scale
         self._mocap_position[:] = self._gripper_position + displacement
         self._mocap_quaternion[:] = self._gripper_quaternion + _GRIPPER_QUATERNION_OFFSET
         if self.model.nu:
@@ -220,14 +221,31 @@ class Row:
         mujoco.mj_step(self.model, self.data, nstep=self._task.substeps)
         if self._task.block_gripper:
             self._qpos[self._finger_qpos] = 0.0
-            # Gymnasium-Robotics calls mj_forward. Of that, only this is read; the next step computes the rest anew, and
-            # its solver starts from the last substep's solution (mj_forward leaves `qacc_warmstart` alone).
-            mujoco.mj_kinematics(self.model, self.data)
-            mujoco.mj_comPos(self.model, self.data)
+            self._update_kinematics()
         self._read()
+
+    def _update_kinematics(self) -> None:
+        """Compute what is read, where Gymnasium-Robotics calls `mj_forward`.
+
+        The next step computes all else anew: its solver starts from the last substep's solution, as `mj_forward` leaves
+        `qacc_warmstart` alone.
+        """
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_comPos(self.model, self.data)
 
     def _read(self) -> None:
         """Copy what is read into the batch's arrays."""
         mujoco.mj_jacSite(self.model, self.data, self._grip_jacobian, None, self._grip_site)
         for destination, source in self._copied:
             destination[:] = source
+
+
+def _initial_state(task: FetchTask) -> np.ndarray:
+    """A task's initial state, the object wherever it was compiled; nothing of an earlier episode remains."""
+    data = mujoco.MjData(task.model)
+    data.time = task.initial_time
+    data.qpos[:] = task.initial_qpos
+    data.qvel[:] = task.initial_qvel
+    state = np.zeros(mujoco.mj_stateSize(task.model, _STATE))
+    mujoco.mj_getState(task.model, data, state, _STATE)
+    return state
