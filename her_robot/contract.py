@@ -84,6 +84,8 @@ class Contract:
     """World z of the support plane that the object stands on [m]; None where there is no object."""
     base_position: tuple[float, float, float]
     """Origin of the robot's `base_link` in the world frame [m]; the axes are parallel."""
+    gripper_blocked: bool = True
+    """Whether the fingers stay closed, whatever the action says."""
     action_scale: float = 0.05
     """Displacement of the gripper that an action component of 1 asks for [m]."""
     success_distance: float = 0.05
@@ -259,7 +261,7 @@ def _box(center: tuple[float, ...], half_width: float) -> tuple[tuple[float, ...
 def _plane(
     home: tuple[float, float, float], half_width: float, height: float, ahead: float = 0.0, lift: float = 0.0
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Lowest and highest corner of a square of goals around (or `ahead` of) home, at a height and up to `lift` above."""
+    """Lowest and highest corner of a square of goals around or `ahead` of home, at a height and up to `lift` above."""
     low, high = _box((home[0] + ahead, home[1]), half_width)
     return (*low, height), (*high, round(height + lift, 7))
 
@@ -270,6 +272,7 @@ def _object_task(
     goals: tuple[tuple[float, ...], tuple[float, ...]],
     home: tuple[float, float, float],
     base: tuple[float, float, float] = _BASE_POSITION,
+    gripper_blocked: bool = True,
 ) -> Contract:
     return Contract(
         task=task,
@@ -283,6 +286,7 @@ def _object_task(
         has_object=True,
         table_height=_TABLE_HEIGHT,
         base_position=base,
+        gripper_blocked=gripper_blocked,
     )
 
 
@@ -302,9 +306,7 @@ CONTRACTS: dict[str, Contract] = {
         table_height=None,
         base_position=_BASE_POSITION,
     ),
-    "fetch_push": _object_task(
-        "fetch_push", "FetchPush-v4", _plane(_PUSH_HOME, 0.15, _BLOCK_REST_HEIGHT), _PUSH_HOME
-    ),
+    "fetch_push": _object_task("fetch_push", "FetchPush-v4", _plane(_PUSH_HOME, 0.15, _BLOCK_REST_HEIGHT), _PUSH_HOME),
     "fetch_slide": _object_task(
         "fetch_slide",
         "FetchSlide-v4",
@@ -317,6 +319,7 @@ CONTRACTS: dict[str, Contract] = {
         "FetchPickAndPlace-v4",
         _plane(_PICK_HOME, 0.15, _BLOCK_REST_HEIGHT, lift=_HIGHEST_LIFT),
         _PICK_HOME,
+        gripper_blocked=False,
     ),
 }
 """Every task, by name. The Shadow Hand takes its place here."""

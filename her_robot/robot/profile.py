@@ -69,6 +69,23 @@ class GripperConfig:
     """The robot's names of the right and the left finger joint; each measures half of the gap [m]."""
     closed_gap: float = 0.0
     """Gap that closes the gripper [m]."""
+    open_gap: float = 0.10
+    """Largest gap [m]."""
+    finger_speed: float = 0.05
+    """Largest speed of one finger [m/s]; the gap changes twice as fast."""
+    gain: float = 2.0
+    """Change of the gap that an action of 1 asks for [m]; in simulation each finger is asked to move by 1 m."""
+    lead: float = 0.02
+    """The commanded gap stays within this of the measured one [m]: how far a servo squeezes what is in the way."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.closed_gap < self.open_gap:
+            raise ValueError(
+                f"gripper: closed_gap {self.closed_gap} and open_gap {self.open_gap} must be 0 <= closed < open"
+            )
+        for name in ("finger_speed", "gain", "lead"):
+            if not 0.0 < getattr(self, name) < np.inf:
+                raise ValueError(f"gripper: {name} must be above 0, found {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
