@@ -100,6 +100,11 @@ class Contract:
         return sum(term.size for term in self.observation)
 
     @property
+    def lifts_object(self) -> bool:
+        """Whether the object may have to be brought into the air."""
+        return self.has_object and self.goal_high[2] > self.goal_low[2]
+
+    @property
     def goal_size(self) -> int:
         return self.goal.size
 

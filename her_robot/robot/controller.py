@@ -72,6 +72,7 @@ class PolicyController:
             raise BundleError(
                 f"robot {profile.name!r} has no home and look pose for {task}; it has {', '.join(sorted(profile.home))}"
             )
+        profile = profile.for_task(task)
         self.bundle, self.profile, self.contract = bundle, profile, bundle.contract
         self._kinematics = Kinematics(profile)
         limits = JointLimits(
@@ -310,7 +311,7 @@ def load_controller(task: str, policy: str | Path, robot: str, calibration: str)
         HerRobotError: any of them is missing, damaged, or does not fit the task.
     """
     bundle = PolicyBundle.load(Path(policy), task)
-    parts = load_calibration(calibration)
+    parts = load_calibration(calibration, task)
     return PolicyController(bundle, load_profile(robot), parts.joint_offsets, parts.table)
 
 

@@ -3,7 +3,7 @@
 The robot's own model is an MJCF or URDF file that MuJoCo compiles; here it serves kinematics alone.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -140,6 +140,16 @@ class WorkspaceConfig:
 
 
 @dataclass(frozen=True)
+class TaskConfig:
+    """What differs in one task."""
+
+    locked_joints: dict[str, float] = field(default_factory=dict)
+    """Model joints that do not move, at other positions than `model.locked_joints` has [m or rad]."""
+    workspace: WorkspaceConfig | None = None
+    """Another box that the tool stays in."""
+
+
+@dataclass(frozen=True)
 class MotionConfig:
     """How a Cartesian action becomes a motion of the joints."""
 
@@ -177,12 +187,32 @@ class RobotProfile:
     topics: TopicsConfig = field(default_factory=TopicsConfig)
     timing: TimingConfig = field(default_factory=TimingConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
+    tasks: dict[str, TaskConfig] = field(default_factory=dict)
+    """What differs in a task, such as the height of the torso; a task that is not named has no differences."""
 
     def __post_init__(self) -> None:
+        for task, config in self.tasks.items():
+            for name in config.locked_joints:
+                if name not in self.model.locked_joints:
+                    known = did_you_mean(name, self.model.locked_joints)
+                    raise ValueError(f"tasks.{task}.locked_joints: model.locked_joints has no {name!r}{known}")
         for kind, poses in (("home", self.home), ("look", self.look)):
             for task, positions in poses.items():
                 if len(positions) != len(self.joints):
                     raise ValueError(f"{kind}.{task} has {len(positions)} values for {len(self.joints)} joints")
+
+    def for_task(self, task: str) -> "RobotProfile":
+        """This robot as it is in one task."""
+        if task not in self.tasks:
+            return self
+        config = self.tasks[task]
+        locked = {**self.model.locked_joints, **config.locked_joints}
+        return replace(
+            self,
+            model=replace(self.model, locked_joints=locked),
+            workspace=config.workspace or self.workspace,
+            tasks={},
+        )
 
     @property
     def joint_names(self) -> tuple[str, ...]:
