@@ -33,11 +33,9 @@ class ScriptedPick(PolicyBundle):
         gap = term("gripper_state").sum()
         offset = position - grip
         sideways = float(np.hypot(*offset[:2]))
-        around = sideways < 0.02 and abs(offset[2]) < 0.02
+        around = sideways < 0.025 and abs(offset[2]) < 0.035
         held = around and gap < 0.0525
         if held:
-            if gap > 0.0495:
-                return self._action(np.zeros(3), -1.0)
             return self._action(desired_goal - position, -1.0)
         if around and sideways < _AT:
             return self._action(np.zeros(3), -1.0)
@@ -62,9 +60,7 @@ class LoopWithoutRos:
         self.sensors = SensorStream(self.robot, real_time=False)
         calibration = load_calibration("fetch_sim", task)
         self.estimator = SceneEstimator(calibration, bundle.contract)
-        self.controller = PolicyController(
-            bundle, load_profile(robot), calibration.joint_offsets, calibration.table
-        )
+        self.controller = PolicyController(bundle, load_profile(robot), calibration.joint_offsets, calibration.table)
         self.joints = {}
 
     def play(self, seed, steps=100, on_step=lambda loop, command: None):
@@ -77,6 +73,7 @@ class LoopWithoutRos:
             on_step(self, command)
             if self.controller.steps >= steps:
                 self._advance()
+                self.controller.hold()
                 truth = self.robot.ground_truth()
                 return float(np.linalg.norm(truth.achieved_goal - truth.goal))
         return np.inf

@@ -58,10 +58,13 @@ class EstimatorConfig:
     """The same for a floating tile, whose pose suffers more [px]."""
     max_tilt: float = 0.6
     """A marker whose pose has the object or the tile on the table leaning farther than this is not believed [rad]."""
-    lean: float = 0.05
+    lean: float = 0.03
     """Standard deviation of how far a lifted object leans [rad]: a gripper that points down holds it upright."""
     table_tolerance: float = 0.008
     """An object, or a tile, seen within this of its height on the table stands on it [m]."""
+    table_deviations: float = 5.0
+    """So does one within this many standard deviations of that height. Of one foreshortened face, the edges are blurred
+    into each other, and its distance is off by more than noise explains."""
     max_ambiguity: float = 0.2
     """Error of the best pose over that of the second, above which the pose of a floating tile is ambiguous."""
     ambiguity_distance: float = 0.01
@@ -252,8 +255,10 @@ class SceneEstimator:
         table, config = self._calibration.table.table_height, self._config
         resting = table + self._calibration.markers.object.size / 2 if name == "object" else table
         reason, pose = self._lifted_object(markers) if name == "object" else self._floating_tile(markers)
-        on_table = pose is not None and abs(pose.position[2] - resting) < config.table_tolerance
-        return self._on_table(name, markers) if on_table else (reason, pose)
+        if pose is None:
+            return reason, None
+        tolerance = max(config.table_tolerance, config.table_deviations * np.sqrt(pose.covariance[2, 2]))
+        return self._on_table(name, markers) if abs(pose.position[2] - resting) < tolerance else (reason, pose)
 
     def _on_table(self, name: str, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
         """Pose of the upright object, or goal of the tile lying on the table, from all its markers or the best one."""

@@ -121,7 +121,7 @@ class SimulatedRobot:
         self._task = fetch_task(task)
         self._markers = load_markers(config.calibration, task)
         self.model = compile_scene(
-            config.scene, self.contract, self.profile, self._markers, config.camera.width, config.camera.height
+            config.scene, self.contract, self.profile, self._markers, *config.camera.rendered_size
         )
         self.data = mujoco.MjData(self.model)
         prefix = self.profile.model.prefix
