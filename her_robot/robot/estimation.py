@@ -35,6 +35,9 @@ class TrackerConfig:
     held_gap: tuple[float, float] = (0.040, 0.052)
     """An object between the fingers is held where the measured gap is within this [m]. Fingers that touch measure 0 and
     are 2 mm apart, and an object of 50 mm gives way a little."""
+    slip: float = 0.005
+    """A held object is believed to have moved in the fingers by at most this from one image to the next, along each
+    axis [m]: fingers and goal tile cover parts of it, and what is left may be misread."""
 
 
 class PoseTracker:
@@ -86,7 +89,8 @@ class PoseTracker:
         if held.size:
             # What is held has moved along since the image was taken.
             taken = np.maximum(time, self._held_since)[held]
-            self._offset[held] = position[held] - self._grip.at(held, taken)
+            moved = position[held] - self._grip.at(held, taken) - self._offset[held]
+            self._offset[held] += np.clip(moved, -self._config.slip, self._config.slip)
             present[held] = self._grip.newest(held) + self._offset[held]
         # A pose that was carried meanwhile may be newer than the image: what is seen is believed all the same.
         self._advance(rows, np.maximum(time, self._time)[rows], present[rows], rotation[rows])

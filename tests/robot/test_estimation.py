@@ -117,6 +117,14 @@ def test_an_image_of_a_held_object_is_compared_with_where_the_gripper_was_then()
     np.testing.assert_allclose(tracker.state(0.40).velocity[0, 2], 0.5, atol=0.03)
 
 
+def test_one_misread_image_of_a_held_object_moves_it_little():
+    tracker = PoseTracker()
+    _hold(tracker)
+    tracker.carry(0.12, np.array([[0.005, 0.002, 0.41]]), 0.048)
+    tracker.update(ALWAYS, np.array([0.1]), np.array([[0.002, 0.0, 0.35]]), np.eye(3)[None])
+    np.testing.assert_allclose(tracker.state(0.12).position[0], [0.002, 0.0, 0.395], atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("grip", "gap"),
     [((0.0, 0.0, 0.46), 0.048), ((0.0, 0.0, 0.41), 0.06), ((0.05, 0.0, 0.41), 0.048), ((0.0, 0.0, 0.41), 0.02)],
