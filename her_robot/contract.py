@@ -84,6 +84,8 @@ class Contract:
     """World z of the support plane that the object stands on [m]; None where there is no object."""
     base_position: tuple[float, float, float]
     """Origin of the robot's `base_link` in the world frame [m]; the axes are parallel."""
+    gripper_blocked: bool = True
+    """Whether the fingers stay closed, whatever the action says."""
     action_scale: float = 0.05
     """Displacement of the gripper that an action component of 1 asks for [m]."""
     success_distance: float = 0.05
@@ -96,6 +98,11 @@ class Contract:
     @property
     def observation_size(self) -> int:
         return sum(term.size for term in self.observation)
+
+    @property
+    def lifts_object(self) -> bool:
+        """Whether the object may have to be brought into the air."""
+        return self.has_object and self.goal_high[2] > self.goal_low[2]
 
     @property
     def goal_size(self) -> int:
@@ -278,6 +285,7 @@ def _object_task(
     goals: tuple[tuple[float, ...], tuple[float, ...]],
     home: tuple[float, float, float],
     base: tuple[float, float, float] = _BASE_POSITION,
+    gripper_blocked: bool = True,
 ) -> Contract:
     return Contract(
         task=task,
@@ -291,6 +299,7 @@ def _object_task(
         has_object=True,
         table_height=_TABLE_HEIGHT,
         base_position=base,
+        gripper_blocked=gripper_blocked,
     )
 
 
@@ -323,6 +332,7 @@ CONTRACTS: dict[str, Contract] = {
         "FetchPickAndPlace-v4",
         _plane(_PICK_HOME, 0.15, _BLOCK_REST_HEIGHT, lift=_HIGHEST_LIFT),
         _PICK_HOME,
+        gripper_blocked=False,
     ),
 }
 """Every task, by name. The Shadow Hand takes its place here."""

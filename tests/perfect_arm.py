@@ -1,4 +1,4 @@
-"""A controller whose arm does at once what it is told, and whose measurements are all well until a test spoils them."""
+"""A controller whose arm does at once what it is told, and whose measurements are well until a test spoils them."""
 
 import numpy as np
 
@@ -34,13 +34,16 @@ class PerfectArm:
         self.contract, self.profile = self.controller.contract, profile
         self.joints = profile.to_robot(np.array(profile.look[task]))
         self.velocities = np.zeros(7)
+        self.fingers = np.zeros(2)
+        self.obstacle = 0.0
+        """Gap that something between the fingers leaves [m]."""
         self.time = 0.0
         self.goal = np.array(self.contract.goal_low) - self.contract.base_position + [0.1, 0.1, 0.0]
         self.object = self.goal + [0.05, 0.0, 0.0]
         self.sees = True
 
     def measure(self, **changes):
-        positions = [*self.joints, 0.0, 0.0]
+        positions = [*self.joints, *self.fingers]
         velocities = [*self.velocities, 0.0, 0.0]
         measured = {"names": NAMES, "positions": positions, "velocities": velocities, **changes}
         self.controller.measured.observe_joints(
@@ -58,6 +61,7 @@ class PerfectArm:
         command = self.controller.tick(self.time)
         if command.joints is not None:
             self.joints, self.velocities = command.joints.positions[0], command.joints.velocities[0]
+            self.fingers = np.full(2, max(command.gripper_gap, self.obstacle) / 2)
         return command
 
     def run_until(self, phase, limit=300):

@@ -23,15 +23,17 @@ def test_sizes_and_goal_range_are_those_of_the_environment(name):
     assert env.spec.max_episode_steps == contract.episode_steps
     assert env.unwrapped.distance_threshold == contract.success_distance
     assert env.unwrapped.dt == pytest.approx(contract.control_period)
+    assert task.block_gripper == contract.gripper_blocked
     np.testing.assert_allclose(task.home_grip_position, contract.home_grip_position, atol=1e-6)
     goals = np.array([task.sample_goal(np.random.default_rng(seed)) for seed in range(200)])
     assert (goals >= np.array(contract.goal_low) - 1e-6).all()
     assert (goals <= np.array(contract.goal_high) + 1e-6).all()
 
 
-def test_base_position_is_where_the_environment_settles():
-    task = fetch_task("fetch_push")
-    env = make_gymnasium_env("FetchPush-v4").unwrapped
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_base_position_is_where_the_environment_settles(name):
+    task = fetch_task(name)
+    env = make_gymnasium_env(task.contract.environment).unwrapped
     env.reset(seed=0)
     base = env.data.body("robot0:base_link").xpos
     np.testing.assert_allclose(base, task.contract.base_position, atol=2e-4)

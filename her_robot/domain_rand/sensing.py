@@ -16,6 +16,15 @@ from her_robot.robot.estimation import PoseTracker
 _HISTORY = 8
 """Control periods of true poses that are kept: the longest latency that can be simulated, less one."""
 
+_DEVIATIONS = (
+    "position_bias",
+    "grip_noise",
+    "grip_bias",
+    "grip_velocity_noise",
+    "finger_noise",
+    "finger_velocity_noise",
+)
+
 
 @dataclass(frozen=True)
 class SensingConfig:
@@ -49,13 +58,17 @@ class SensingConfig:
     """Standard deviation of a constant error of the grip position, each axis [m]."""
     grip_velocity_noise: float = 0.0
     """Standard deviation of the grip velocity, each axis [m/s]."""
+    finger_noise: float = 0.0
+    """Standard deviation of a finger's position [m]."""
+    finger_velocity_noise: float = 0.0
+    """Standard deviation of a finger's velocity [m/s]."""
     blind_finger: bool = False
     """Report the fingers as closed and still, as on a robot whose gripper is blocked."""
 
     def __post_init__(self) -> None:
         if self.camera_rate <= 0:
             raise ValueError(f"camera_rate must be above 0, found {self.camera_rate}")
-        for name in ("position_bias", "grip_noise", "grip_bias", "grip_velocity_noise"):
+        for name in _DEVIATIONS:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
         for name in ("camera_latency", "position_noise", "yaw_noise", "dropout", "occlusion_rate", "gripper_radius"):
@@ -120,7 +133,7 @@ class Sensing:
         """Let a control period pass, at whose end the true state is `state`."""
         self._steps += 1
         if state.object is not None:
-            self._watch(state.object, state.grip_position)
+            self._watch(state.object, state)
 
     def present(self, state: RobotState) -> RobotState:
         """What the policy sees where the true state is `state`."""
@@ -131,12 +144,19 @@ class Sensing:
             grip_velocity=state.grip_velocity + self._config.grip_velocity_noise * noise[1],
             object=None if state.object is None else self._tracker.state(self._steps * self._period),
         )
+        if self._config.finger_noise or self._config.finger_velocity_noise:
+            fingers = self._rng.standard_normal((2, *state.finger_position.shape))
+            seen = replace(
+                seen,
+                finger_position=state.finger_position + self._config.finger_noise * fingers[0],
+                finger_velocity=state.finger_velocity + self._config.finger_velocity_noise * fingers[1],
+            )
         if self._config.blind_finger:
             zeros = np.zeros_like(state.finger_position)
             seen = replace(seen, finger_position=zeros, finger_velocity=zeros)
         return _select(self._nominal, state, seen)
 
-    def _watch(self, obj: ObjectState, grip_position: np.ndarray) -> None:
+    def _watch(self, obj: ObjectState, state: RobotState) -> None:
         for history, newest in ((self._positions, obj.position), (self._rotations, obj.rotation)):
             history[1:] = history[:-1]
             history[0] = newest
@@ -145,12 +165,12 @@ class Sensing:
         duration = self._config.occlusion_duration.sample(self._rng, now.size)
         self._occluded_until = np.where(begins, now + duration, self._occluded_until)
 
-        hidden = (now <= self._occluded_until) | self._behind_gripper(obj.position, grip_position)
+        hidden = (now <= self._occluded_until) | self._behind_gripper(obj.position, state.grip_position)
         newest = self._newest_frame(slice(None))
         seen = (newest > self._frame) & ~hidden & (self._rng.random(now.size) >= self._dropout)
         self._frame = np.maximum(self._frame, newest)
         self._look(seen)
-        self._tracker.carry(now, grip_position)
+        self._tracker.carry(now, state.grip_position, state.finger_position.sum(axis=1))
 
     def _behind_gripper(self, position: np.ndarray, grip_position: np.ndarray) -> np.ndarray:
         """Whether the column above the gripper crosses the line of sight to each object, boolean (n,)."""

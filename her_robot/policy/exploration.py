@@ -57,9 +57,9 @@ class Explorer:
         uniform = rng.uniform(-1.0, 1.0, shape)
         action = policy.explore(observation, desired_goal, rng) if policy else uniform.copy()
         if approaching.any():
-            displacement, distance = approach_object(self._contract, observation)
+            towards, distance = approach_object(self._contract, observation)
             approaching &= distance > config.approach_distance
-            action[approaching, :3] = displacement[approaching]
+            action[approaching] = towards[approaching]
         if guided.any() and self._guide is not None:
             action[guided] = self._guide(self._contract, observation[guided], desired_goal[guided])
         action = np.clip(action + config.noise * rng.standard_normal(shape), -1.0, 1.0)

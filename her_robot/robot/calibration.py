@@ -8,6 +8,7 @@ A calibration is a folder with five files, each a frozen dataclass here:
     joint_offsets.yaml   JointOffsets, errors of the encoders
     markers.yaml         Markers, what is printed on the object and at the goal
 
+Where one is different in a task, `table.fetch_slide.yaml` goes before `table.yaml` in that task, and so with others.
 Lengths are in metres, angles in radians, pixels are counted from the centre of the top left pixel.
 """
 
@@ -315,8 +316,8 @@ def calibration_directory(name_or_path: str) -> Path:
     raise UnknownNameError("calibration", name_or_path, names, where=str(shipped))
 
 
-def load_calibration(name_or_path: str | Path) -> Calibration:
-    """Read and check the five files of a calibration, by shipped name (`fetch_sim`) or by folder.
+def load_calibration(name_or_path: str | Path, task: str | None = None) -> Calibration:
+    """Read and check the five files of a calibration, by shipped name (`fetch_sim`) or by folder, for a task.
 
     Raises:
         UnknownNameError: there is no such calibration.
@@ -325,22 +326,23 @@ def load_calibration(name_or_path: str | Path) -> Calibration:
     """
     folder = calibration_directory(str(name_or_path))
     return Calibration(
-        camera=configuration.load(CameraIntrinsics, folder / "camera.yaml"),
-        hand_eye=configuration.load(HandEye, folder / "hand_eye.yaml"),
-        table=configuration.load(Table, folder / "table.yaml"),
-        joint_offsets=load_joint_offsets(folder),
-        markers=load_markers(folder),
+        camera=configuration.load(CameraIntrinsics, _file(folder, "camera", task)),
+        hand_eye=configuration.load(HandEye, _file(folder, "hand_eye", task)),
+        table=configuration.load(Table, _file(folder, "table", task)),
+        joint_offsets=configuration.load(JointOffsets, _file(folder, "joint_offsets", task)),
+        markers=load_markers(folder, task),
     )
 
 
-def load_joint_offsets(name_or_path: str | Path) -> JointOffsets:
-    """Read `joint_offsets.yaml` of a calibration alone; raises as `load_calibration`."""
-    return configuration.load(JointOffsets, calibration_directory(str(name_or_path)) / "joint_offsets.yaml")
-
-
-def load_markers(name_or_path: str | Path) -> Markers:
+def load_markers(name_or_path: str | Path, task: str | None = None) -> Markers:
     """Read `markers.yaml` of a calibration alone; raises as `load_calibration`."""
-    return configuration.load(Markers, calibration_directory(str(name_or_path)) / "markers.yaml")
+    return configuration.load(Markers, _file(calibration_directory(str(name_or_path)), "markers", task))
+
+
+def _file(folder: Path, name: str, task: str | None) -> Path:
+    """The file of a task where there is one, otherwise that of all tasks."""
+    own = folder / f"{name}.{task}.yaml"
+    return own if task is not None and own.is_file() else folder / f"{name}.yaml"
 
 
 def _check_sizes(marker_size: float, outer_size: float, outer_name: str) -> None:

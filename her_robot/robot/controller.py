@@ -23,6 +23,7 @@ from her_robot.contract import RobotState
 from her_robot.errors import BundleError, ConfigurationError
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.robot.calibration import JointOffsets, Table, load_calibration
+from her_robot.robot.gripper import GripperReference
 from her_robot.robot.kinematics import Kinematics
 from her_robot.robot.measurements import Measurements
 from her_robot.robot.profile import RobotProfile, load_profile
@@ -71,12 +72,22 @@ class PolicyController:
             raise BundleError(
                 f"robot {profile.name!r} has no home and look pose for {task}; it has {', '.join(sorted(profile.home))}"
             )
+        profile = profile.for_task(task)
         self.bundle, self.profile, self.contract = bundle, profile, bundle.contract
         self._kinematics = Kinematics(profile)
         limits = JointLimits(
             profile.position_low, profile.position_high, profile.velocity_limit, profile.acceleration_limit
         )
         self.safety = SafetyFilter(limits, self.contract.control_period)
+        gripper = profile.gripper
+        self._gripper = GripperReference(
+            gripper.closed_gap,
+            gripper.open_gap,
+            2 * gripper.finger_speed,
+            gripper.lead,
+            gripper.gain,
+            self.contract.control_period,
+        )
         self._offsets = np.array([joint_offsets.offsets.get(name, 0.0) for name in profile.joint_names])
         lift = _table_lift(bundle, table)
         self._base_to_world = np.array(self.contract.base_position) - [0.0, 0.0, lift]
@@ -126,22 +137,25 @@ class PolicyController:
         reason = self._problem(now)
         if not self.safety.started:
             if self.measured.joint_problem:
-                return Command("waiting", self.measured.joint_problem, None, self.profile.gripper.closed_gap)
+                return Command("waiting", self.measured.joint_problem, None, self._gripper_gap())
             self.safety.start(self.measured.positions)
+        if not self._gripper.started:
+            # What the fingers may already hold is squeezed rather than let go.
+            self._gripper.start(self.measured.fingers.sum() - self.profile.gripper.lead)
         joints = self._brake() if reason else self._work(now, latency)
         phase = self._phase
         waits_for = reason or self.safety.stop_reason or self._waits_for()
-        return Command(phase, waits_for, self._to_robot(joints), self.profile.gripper.closed_gap, latency)
+        return Command(phase, waits_for, self._to_robot(joints), self._gripper_gap(), latency)
 
     def hold(self) -> Command:
         """What to send when the policy shall not run: brake and stay."""
         if not self.safety.started:
-            return Command("waiting", "not active", None, self.profile.gripper.closed_gap)
+            return Command("waiting", "not active", None, self._gripper_gap())
         self._phase = "waiting"
         command = self.safety.brake()
         # Nothing follows this command, and it ends at rest: so does the reference.
         self.safety.start(command.positions[-1])
-        return Command("holding", "not active", self._to_robot(command), self.profile.gripper.closed_gap)
+        return Command("holding", "not active", self._to_robot(command), self._gripper_gap())
 
     def _problem(self, now: float) -> str:
         """Why nothing may move now; empty if nothing is wrong."""
@@ -192,7 +206,7 @@ class PolicyController:
                 return self.safety.approach(self._home, self.profile.motion.homing_speed)
             self._phase, self.steps = "running", 0
         self.steps += 1
-        if self.measured.ages(now)["object"] > self.profile.timing.object_hidden:
+        if self.measured.lost_for(now) > self.profile.timing.object_hidden:
             return self._look_again(latency)
         return self._run(now, latency)
 
@@ -220,8 +234,14 @@ class PolicyController:
         if not np.isfinite(action).all():
             self.stop("the policy's action is not finite")
             return self._brake()
+        self._gripper.advance(action[3:], self.measured.fingers.sum(keepdims=True))
         gain = self.contract.action_scale * self.profile.motion.displacement_gain
         return self._displace(gain * np.clip(action[:3], -1.0, 1.0), latency)
+
+    def _gripper_gap(self) -> float:
+        """Gap to command [m]. Only a running policy changes it: what is held is held on, whatever the arm does."""
+        blocked = self.contract.gripper_blocked or not self._gripper.started
+        return self.profile.gripper.closed_gap if blocked else float(self._gripper.gap[0])
 
     def _state(self, now: float) -> RobotState:
         """The present state in the contract's terms, as a batch of one."""
@@ -231,7 +251,7 @@ class PolicyController:
         grip_position = (position + self._base_to_world)[None]
         obj = None
         if self.contract.has_object:
-            measured.object.carry(now, grip_position)
+            measured.object.carry(now, grip_position, measured.fingers.sum())
             obj = measured.object.state(now)
         return RobotState(grip_position, velocity[None], measured.fingers[None], measured.finger_velocities[None], obj)
 
@@ -291,7 +311,7 @@ def load_controller(task: str, policy: str | Path, robot: str, calibration: str)
         HerRobotError: any of them is missing, damaged, or does not fit the task.
     """
     bundle = PolicyBundle.load(Path(policy), task)
-    parts = load_calibration(calibration)
+    parts = load_calibration(calibration, task)
     return PolicyController(bundle, load_profile(robot), parts.joint_offsets, parts.table)
 
 

@@ -28,18 +28,34 @@ class TrackerConfig:
     """Half the width of the closed fingers [m]."""
     finger_reach: float = 0.0185
     """How far the fingers reach below the grip position [m]."""
+    finger_thickness: float = 0.014
+    """Of one finger, along the direction in which it moves [m]."""
+    closed_gap: float = 0.01
+    """With a smaller gap, the fingers are one body [m]."""
+    held_gap: tuple[float, float] = (0.040, 0.052)
+    """An object between the fingers is held where the measured gap is within this [m]. Fingers that touch measure 0 and
+    are 2 mm apart, and an object of 50 mm gives way a little."""
+    slip: float = 0.005
+    """A held object is believed to have moved in the fingers by at most this from one image to the next, along each
+    axis [m]: fingers and goal tile cover parts of it, and what is left may be misread."""
 
 
 class PoseTracker:
     """Holds the newest pose of each object and estimates its velocities by filtered finite differences.
 
-    The gripper that pushes an object often stands between it and the camera. An object that is not seen cannot be
-    inside the gripper: `carry` moves its held pose out of the way of the fingers, as a quasi-static push does.
+    The gripper that moves an object often stands between it and the camera, and images are late. `carry` makes good for
+    both: an object between fingers that are closed on it goes where they go, seen or not, and one that has not been
+    seen for a while cannot be inside a finger. The fingers point down and open along the world's y.
     """
 
     def __init__(self, batch_size: int = 1, config: TrackerConfig | None = None) -> None:
         self._config = config or TrackerConfig()
         self._seen_time = np.full(batch_size, -np.inf)
+        self._held_time = np.full(batch_size, -np.inf)
+        self._held = np.zeros(batch_size, bool)
+        self._held_since = np.full(batch_size, -np.inf)
+        self._offset = np.zeros((batch_size, 3))
+        self._grip = _GripHistory(batch_size)
         self._time = np.full(batch_size, -np.inf)
         self._position = np.zeros((batch_size, 3))
         self._rotation = np.tile(np.eye(3), (batch_size, 1, 1))
@@ -49,7 +65,9 @@ class PoseTracker:
     def reset(self, rows: np.ndarray | None = None) -> None:
         """Forget all poses, or those of the given rows (integer indices or a boolean mask)."""
         rows = np.arange(self._time.size) if rows is None else rows
-        self._seen_time[rows] = -np.inf
+        self._seen_time[rows] = self._held_time[rows] = -np.inf
+        self._held[rows] = False
+        self._grip.reset(rows)
         self._time[rows] = -np.inf
         self._velocity[rows] = 0.0
         self._angular_velocity[rows] = 0.0
@@ -64,34 +82,83 @@ class PoseTracker:
             rotation: object to world (n, 3, 3).
         """
         rows = np.flatnonzero(seen & (time > self._seen_time))
+        if not rows.size:
+            return
+        present = position.copy()
+        held = rows[self._held[rows]]
+        if held.size:
+            # What is held has moved along since the image was taken.
+            taken = np.maximum(time, self._held_since)[held]
+            moved = position[held] - self._grip.at(held, taken) - self._offset[held]
+            self._offset[held] += np.clip(moved, -self._config.slip, self._config.slip)
+            present[held] = self._grip.newest(held) + self._offset[held]
         # A pose that was carried meanwhile may be newer than the image: what is seen is believed all the same.
-        self._advance(rows, np.maximum(time, self._time)[rows], position[rows], rotation[rows])
+        self._advance(rows, np.maximum(time, self._time)[rows], present[rows], rotation[rows])
         self._seen_time[rows] = time[rows]
 
-    def carry(self, now: np.ndarray | float, grip_position: np.ndarray) -> None:
-        """Move unseen objects out of the gripper, along the object's axis that they overlap least on.
+    def carry(self, now: np.ndarray | float, grip_position: np.ndarray, gap: np.ndarray | float = 0.0) -> None:
+        """Move objects along with fingers that hold them, and unseen ones out of fingers that push them.
 
         Args:
             now: present time, (n,) or one for all [s].
             grip_position: point between the fingers, world frame (n, 3) [m].
+            gap: measured distance between the fingers, (n,) or one for all [m].
         """
         config = self._config
-        now = np.broadcast_to(now, self._time.shape)
+        now, gap = np.broadcast_to(now, self._time.shape), np.broadcast_to(gap, self._time.shape)
+        self._grip.add(now, grip_position)
         relative = grip_position - self._position
+        known = np.isfinite(self._time) & (now >= self._time)
+        before, inside = self._held, np.where(self._held[:, None], self._offset, relative)
+        self._held = (gap > config.held_gap[0]) & (gap < config.held_gap[1]) & known
+        self._held &= (np.abs(inside) < self._reach_of_grip()).all(axis=1)
+        new = np.flatnonzero(self._held & ~before)
+        self._held_since[new], self._offset[new] = now[new], -relative[new]
+        held = np.flatnonzero(self._held)
+        self._held_time[held] = now[held]
+        self._advance(held, now[held], grip_position[held] + self._offset[held], self._rotation[held])
         low_enough = relative[:, 2] - config.finger_reach < config.object_half_size
-        local = np.einsum("nji,nj->ni", self._rotation, relative)[:, :2]
-        overlap = config.object_half_size + config.gripper_half_size - np.abs(local)
-        unseen = np.isfinite(self._time) & (self.age(now) > config.carry_after)
-        rows = np.flatnonzero(unseen & low_enough & (overlap > 0).all(axis=1) & (now > self._time))
-        axis = overlap[rows].argmin(axis=1)
+        unseen = known & ~self._held & (now > self._time) & (self.age(now) > config.carry_after)
+        self._push(np.flatnonzero(unseen & low_enough), now, grip_position, gap)
+
+    def _reach_of_grip(self) -> np.ndarray:
+        """How far from the grip position, along x, y and z (3,) [m], the centre of a held object can be."""
+        half = self._config.object_half_size
+        return np.array([half + self._config.gripper_half_size / 2, half, half + self._config.finger_reach])
+
+    def _push(self, rows: np.ndarray, now: np.ndarray, grip_position: np.ndarray, gap: np.ndarray) -> None:
+        """Move objects out of the fingers, along the object's axis that they overlap least on."""
+        config = self._config
+        closed = gap[rows] < config.closed_gap
+        self._push_out(rows[closed], now, grip_position[rows[closed]], config.gripper_half_size)
+        apart = rows[~closed]
+        for side in (-0.5, 0.5):
+            middle = np.zeros((apart.size, 3))
+            middle[:, 1] = side * (gap[apart] + config.finger_thickness)
+            self._push_out(apart, now, grip_position[apart] + middle, config.finger_thickness / 2)
+
+    def _push_out(self, rows: np.ndarray, now: np.ndarray, finger_position: np.ndarray, half_thickness: float) -> None:
+        """Move the objects of `rows` (k,) out of one body at (k, 3) [m], `half_thickness` [m] along the gap."""
+        config = self._config
+        local = np.einsum("nji,nj->ni", self._rotation[rows], finger_position - self._position[rows])[:, :2]
+        overlap = config.object_half_size + np.array([config.gripper_half_size, half_thickness]) - np.abs(local)
+        hit = (overlap > 0).all(axis=1)
+        rows, local, overlap = rows[hit], local[hit], overlap[hit]
+        axis = overlap.argmin(axis=1)
         shift = np.zeros((rows.size, 3))
-        shift[np.arange(rows.size), axis] = -np.copysign(overlap[rows, axis], local[rows, axis])
+        shift[np.arange(rows.size), axis] = -np.copysign(
+            overlap[np.arange(rows.size), axis], local[np.arange(rows.size), axis]
+        )
         moved = self._position[rows] + np.einsum("nij,nj->ni", self._rotation[rows], shift)
         self._advance(rows, now[rows], moved, self._rotation[rows])
 
     def age(self, now: np.ndarray | float) -> np.ndarray:
         """Time since the object was last seen, (n,) [s]; infinite before the first."""
         return now - self._seen_time
+
+    def lost_for(self, now: np.ndarray | float) -> np.ndarray:
+        """Time since the object was last seen, or felt between the fingers, (n,) [s]; infinite before the first."""
+        return now - np.maximum(self._seen_time, self._held_time)
 
     def state(self, now: np.ndarray | float) -> ObjectState:
         """Newest poses (held, not extrapolated) and velocities, world frame."""
@@ -119,6 +186,42 @@ class PoseTracker:
         self._time[rows] = time
         self._position[rows] = position
         self._rotation[rows] = rotation
+
+
+class _GripHistory:
+    """Where each gripper was lately: what is seen in an image is to be compared with the time of the image."""
+
+    _LENGTH = 10
+
+    def __init__(self, batch_size: int) -> None:
+        self._times = np.zeros((self._LENGTH, batch_size))
+        self._positions = np.full((self._LENGTH, batch_size, 3), np.nan)
+
+    def reset(self, rows: np.ndarray) -> None:
+        self._positions[:, rows] = np.nan
+
+    def add(self, now: np.ndarray, position: np.ndarray) -> None:
+        """Positions (n, 3) [m] at times (n,) [s]. Before its first, a gripper is taken to have stood still."""
+        first = np.isnan(self._positions[0, :, 0])
+        if first.any():
+            self._times[:, first] = now[first] - np.arange(self._LENGTH)[:, None]
+            self._positions[:, first] = position[first]
+        if (now > self._times[0]).any():
+            self._times = np.concatenate([now[None], self._times[:-1]])
+            self._positions = np.concatenate([position[None], self._positions[:-1]])
+
+    def newest(self, rows: np.ndarray) -> np.ndarray:
+        """(k, 3) [m]; not a number where there is none."""
+        return self._positions[0, rows]
+
+    def at(self, rows: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Positions (k, 3) [m] of some rows at times (k,) [s], between the two nearest; held beyond the ends."""
+        times = self._times[:, rows]
+        older = np.clip((times > time).sum(axis=0), 1, self._LENGTH - 1)
+        k = np.arange(rows.size)
+        before, after = times[older, k], times[older - 1, k]
+        part = np.clip((time - before) / np.maximum(after - before, 1e-9), 0.0, 1.0)[:, None]
+        return (1 - part) * self._positions[older, rows] + part * self._positions[older - 1, rows]
 
 
 class VelocityFilter:

@@ -2,17 +2,21 @@
 
 A body that stands or lies on the table has three unknowns, x, y and yaw: its height and its upright axis are known.
 This settles the ambiguity of a marker's pose, and leaves position errors of a fraction of a pixel's width. A tile that
-floats has all six. Positions are in base_link [m]; pixels are without lens distortion.
+floats has all six, and so has an object in a gripper, of which it is known that it leans little. Positions are in
+base_link [m]; pixels are without lens distortion.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import cv2
 import numpy as np
 
 from her_robot.robot.calibration import Calibration, Markers, face_rotation
 from her_robot.robot.fiducials import DetectedMarker, planar_poses, square_corners
+
+_LIFTED_ITERATIONS = 8
 
 Body = Mapping[int, np.ndarray]
 """Marker corners (4, 3) in the body's frame [m], by marker id."""
@@ -47,6 +51,20 @@ class TileFit:
     """This error over that of the second pose that explains the corners; 0 if there is none."""
     ambiguous_distance: float
     """How far apart the two poses have the tile's centre [m]."""
+
+
+@dataclass(frozen=True)
+class LiftedFit:
+    """A body anywhere that leans little, fitted to its pixels."""
+
+    position: np.ndarray
+    """Origin of the body in base_link, (3,) [m]."""
+    rotation: np.ndarray
+    """Body to base_link, (3, 3)."""
+    unit_covariance: np.ndarray
+    """Covariance of position and rotation if each pixel coordinate had a standard deviation of 1 px, (6, 6)."""
+    error: float
+    """Root mean square distance of the corners from where this pose puts them [px]."""
 
 
 class Fit(Protocol):
@@ -110,18 +128,23 @@ def guess_upright(
     Returns:
         None if no pose that explains the marker has the body upright.
     """
-    center = corners.mean(axis=0)
-    right, up = corners[1] - corners[0], corners[0] - corners[3]
-    size = float(np.linalg.norm(right))
-    marker_to_body = np.column_stack([right, up, np.cross(right, up) / size]) / size
-    poses = planar_poses(square_corners(size), pixels, calibration.camera.matrix)
-    turns = [calibration.hand_eye.rotation @ pose.rotation @ marker_to_body.T for pose in poses]
-    turn = max(turns, key=lambda candidate: candidate[2, 2])
-    if turn[2, 2] < np.cos(max_tilt):
+    upright = _most_upright(corners, pixels, max_tilt, calibration)
+    if upright is None:
         return None
+    center, turn = corners.mean(axis=0), upright[1]
     yaw = np.arctan2(turn[1, 0] - turn[0, 1], turn[0, 0] + turn[1, 1])
     seen_at = intersect_level(pixels.mean(axis=0), height + center[2], calibration)
     return np.array([*(seen_at - rotation_about_z(yaw) @ center)[:2], yaw])
+
+
+def guess_lifted(
+    corners: np.ndarray, pixels: np.ndarray, max_tilt: float, calibration: Calibration
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """First position (3,) [m] and rotation (3, 3) of a body that leans little, from one marker, as `guess_upright`.
+
+    Of the two poses that explain a marker, the other one usually has the body lie on its side.
+    """
+    return _most_upright(corners, pixels, max_tilt, calibration)
 
 
 def fit_upright(
@@ -142,6 +165,32 @@ def fit_upright(
         estimate = estimate + np.linalg.lstsq(jacobian, residual, rcond=None)[0]
     residual, jacobian = _linearised(points, pixels, height, estimate, calibration)
     return UprightFit(estimate, np.linalg.pinv(jacobian.T @ jacobian), float(np.sqrt(2 * np.mean(residual**2))))
+
+
+def fit_lifted(
+    points: np.ndarray,
+    pixels: np.ndarray,
+    pose: tuple[np.ndarray, np.ndarray],
+    pixels_per_radian: float,
+    calibration: Calibration,
+) -> LiftedFit:
+    """Least squares fit of a pose to what is seen of a body (Gauss-Newton), to which leaning counts as an error too.
+
+    Args:
+        points: marker corners in the body's frame, (n, 3) [m].
+        pixels: where they are seen, (n, 2) [px].
+        pose: first guess: position (3,) [m] and rotation (3, 3).
+        pixels_per_radian: how large an error it is to lean by 1 rad [px].
+        calibration: where the camera is and how it projects.
+    """
+    position, rotation = pose
+    for _ in range(_LIFTED_ITERATIONS):
+        residual, jacobian = _linearised_freely(points, pixels, position, rotation, pixels_per_radian, calibration)
+        step = np.linalg.lstsq(jacobian, residual, rcond=None)[0]
+        position, rotation = position + step[:3], cv2.Rodrigues(step[3:])[0] @ rotation
+    residual, jacobian = _linearised_freely(points, pixels, position, rotation, pixels_per_radian, calibration)
+    error = float(np.sqrt(2 * np.mean(residual[:-2] ** 2)))
+    return LiftedFit(position, rotation, np.linalg.pinv(jacobian.T @ jacobian), error)
 
 
 def fit_tile(points: np.ndarray, pixels: np.ndarray, calibration: Calibration) -> TileFit:
@@ -186,6 +235,48 @@ def image_area(corners: np.ndarray) -> float:
     """Area of a quadrilateral (4, 2) in an image [px^2]."""
     (ax, ay), (bx, by) = corners[2] - corners[0], corners[3] - corners[1]
     return abs(float(ax * by - ay * bx)) / 2
+
+
+def _most_upright(
+    corners: np.ndarray, pixels: np.ndarray, max_tilt: float, calibration: Calibration
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Of the poses in base_link that explain a marker of a body, the one that has the body most upright: position (3,)
+    [m] and rotation (3, 3). None where it leans farther than `max_tilt` [rad]."""
+    right, up = corners[1] - corners[0], corners[0] - corners[3]
+    size = float(np.linalg.norm(right))
+    marker_to_body = np.column_stack([right, up, np.cross(right, up) / size]) / size
+    hand_eye = calibration.hand_eye
+    poses = planar_poses(square_corners(size), pixels, calibration.camera.matrix)
+    turns = [hand_eye.rotation @ pose.rotation @ marker_to_body.T for pose in poses]
+    best = max(range(len(poses)), key=lambda index: turns[index][2, 2])
+    if turns[best][2, 2] < np.cos(max_tilt):
+        return None
+    marker_position = hand_eye.position + hand_eye.rotation @ poses[best].position
+    return marker_position - turns[best] @ corners.mean(axis=0), turns[best]
+
+
+def _linearised_freely(
+    points: np.ndarray,
+    pixels: np.ndarray,
+    position: np.ndarray,
+    rotation: np.ndarray,
+    pixels_per_radian: float,
+    calibration: Calibration,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Residual (2 n + 2,) [px] of a body, the last two for leaning, and its derivative by position and turn."""
+    base_to_camera, matrix = calibration.hand_eye.rotation.T, calibration.camera.matrix
+    turned = points @ rotation.T
+    seen = (turned + position - calibration.hand_eye.position) @ base_to_camera.T
+    projected = seen @ matrix.T
+    residual = pixels - projected[:, :2] / projected[:, 2:]
+    by_pose = np.concatenate([np.tile(np.eye(3), (len(points), 1, 1)), -_cross_matrices(turned)], axis=-1)
+    jacobian = (_projection_jacobian(seen, matrix) @ base_to_camera @ by_pose).reshape(-1, 6)
+    up = rotation[:, 2]
+    lean = np.concatenate([np.zeros((3, 3)), -_cross_matrices(up[None])[0]], axis=-1)[:2]
+    return (
+        np.concatenate([residual.ravel(), -pixels_per_radian * up[:2]]),
+        np.concatenate([jacobian, pixels_per_radian * lean]),
+    )
 
 
 def _linearised(

@@ -121,6 +121,10 @@ class Measurements:
             "goal": now - self._goal_time,
         }
 
+    def lost_for(self, now: float) -> float:
+        """How long the object has been neither seen nor felt between the fingers [s]; 0 in tasks without one."""
+        return float(self.object.lost_for(now)[0]) if self._contract.has_object else 0.0
+
     def refuse_those_of_another_clock(self, now: float) -> None:
         """Forget what is stamped ahead of `now`: it would never grow old."""
         ahead = {name: -age for name, age in self.ages(now).items()}
@@ -147,11 +151,11 @@ class Measurements:
 
     def stale(self, now: float) -> str:
         """Which of goal and object is too old for a policy to go on; empty if none is."""
-        ages, timing = self.ages(now), self._profile.timing
-        if ages["goal"] > timing.goal_timeout:
-            return f"the goal was seen {ages['goal']:.2f} s ago (at most {timing.goal_timeout} s)"
-        if ages["object"] > timing.object_timeout:
-            return f"the object was seen {ages['object']:.2f} s ago (at most {timing.object_timeout} s)"
+        goal_age, lost_for, timing = self.ages(now)["goal"], self.lost_for(now), self._profile.timing
+        if goal_age > timing.goal_timeout:
+            return f"the goal was seen {goal_age:.2f} s ago (at most {timing.goal_timeout} s)"
+        if lost_for > timing.object_timeout:
+            return f"the object was seen {lost_for:.2f} s ago (at most {timing.object_timeout} s)"
         return ""
 
     def unseen(self) -> list[str]:

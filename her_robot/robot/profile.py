@@ -3,7 +3,7 @@
 The robot's own model is an MJCF or URDF file that MuJoCo compiles; here it serves kinematics alone.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -69,6 +69,23 @@ class GripperConfig:
     """The robot's names of the right and the left finger joint; each measures half of the gap [m]."""
     closed_gap: float = 0.0
     """Gap that closes the gripper [m]."""
+    open_gap: float = 0.10
+    """Largest gap [m]."""
+    finger_speed: float = 0.05
+    """Largest speed of one finger [m/s]; the gap changes twice as fast."""
+    gain: float = 2.0
+    """Change of the gap that an action of 1 asks for [m]; in simulation each finger is asked to move by 1 m."""
+    lead: float = 0.02
+    """The commanded gap stays within this of the measured one [m]: how far a servo squeezes what is in the way."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.closed_gap < self.open_gap:
+            raise ValueError(
+                f"gripper: closed_gap {self.closed_gap} and open_gap {self.open_gap} must be 0 <= closed < open"
+            )
+        for name in ("finger_speed", "gain", "lead"):
+            if not 0.0 < getattr(self, name) < np.inf:
+                raise ValueError(f"gripper: {name} must be above 0, found {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -123,6 +140,16 @@ class WorkspaceConfig:
 
 
 @dataclass(frozen=True)
+class TaskConfig:
+    """What differs in one task."""
+
+    locked_joints: dict[str, float] = field(default_factory=dict)
+    """Model joints that do not move, at other positions than `model.locked_joints` has [m or rad]."""
+    workspace: WorkspaceConfig | None = None
+    """Another box that the tool stays in."""
+
+
+@dataclass(frozen=True)
 class MotionConfig:
     """How a Cartesian action becomes a motion of the joints."""
 
@@ -160,12 +187,32 @@ class RobotProfile:
     topics: TopicsConfig = field(default_factory=TopicsConfig)
     timing: TimingConfig = field(default_factory=TimingConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
+    tasks: dict[str, TaskConfig] = field(default_factory=dict)
+    """What differs in a task, such as the height of the torso; a task that is not named has no differences."""
 
     def __post_init__(self) -> None:
+        for task, config in self.tasks.items():
+            for name in config.locked_joints:
+                if name not in self.model.locked_joints:
+                    known = did_you_mean(name, self.model.locked_joints)
+                    raise ValueError(f"tasks.{task}.locked_joints: model.locked_joints has no {name!r}{known}")
         for kind, poses in (("home", self.home), ("look", self.look)):
             for task, positions in poses.items():
                 if len(positions) != len(self.joints):
                     raise ValueError(f"{kind}.{task} has {len(positions)} values for {len(self.joints)} joints")
+
+    def for_task(self, task: str) -> "RobotProfile":
+        """This robot as it is in one task."""
+        if task not in self.tasks:
+            return self
+        config = self.tasks[task]
+        locked = {**self.model.locked_joints, **config.locked_joints}
+        return replace(
+            self,
+            model=replace(self.model, locked_joints=locked),
+            workspace=config.workspace or self.workspace,
+            tasks={},
+        )
 
     @property
     def joint_names(self) -> tuple[str, ...]:

@@ -21,13 +21,16 @@ from her_robot.robot.calibration import Calibration, Table
 from her_robot.robot.fiducials import DetectedMarker, MarkerDetector
 from her_robot.robot.gating import JumpGate, StaticFilter, StreamCheck, head_problem
 from her_robot.robot.marker_bodies import (
+    LiftedFit,
     TileFit,
     UprightFit,
     corners_of,
     cube,
     fit_consistent,
+    fit_lifted,
     fit_tile,
     fit_upright,
+    guess_lifted,
     guess_upright,
     image_area,
     rotation_about_z,
@@ -35,7 +38,7 @@ from her_robot.robot.marker_bodies import (
 )
 
 _HEIGHT_TOLERANCE = 0.01
-"""A floating tile is not believed to be farther than this below the table top [m]."""
+"""Nothing that floats is believed to be farther than this below where it would rest on the table [m]."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,13 @@ class EstimatorConfig:
     """The same for a floating tile, whose pose suffers more [px]."""
     max_tilt: float = 0.6
     """A marker whose pose has the object or the tile on the table leaning farther than this is not believed [rad]."""
+    lean: float = 0.03
+    """Standard deviation of how far a lifted object leans [rad]: a gripper that points down holds it upright."""
+    table_tolerance: float = 0.008
+    """An object, or a tile, seen within this of its height on the table stands on it [m]."""
+    table_deviations: float = 5.0
+    """So does one within this many standard deviations of that height. Of one foreshortened face, the edges are blurred
+    into each other, and its distance is off by more than noise explains."""
     max_ambiguity: float = 0.2
     """Error of the best pose over that of the second, above which the pose of a floating tile is ambiguous."""
     ambiguity_distance: float = 0.01
@@ -144,7 +154,7 @@ class SceneEstimator:
         """Look for what `contract` needs: object and goal, or the goal alone where the task has no object."""
         self._calibration = calibration
         self._config = config or EstimatorConfig()
-        self._goal_floats = not contract.has_object
+        self._contract = contract
         self._bodies = {"goal": tile(calibration.markers)}
         if contract.has_object:
             self._bodies["object"] = cube(calibration.markers)
@@ -222,7 +232,7 @@ class SceneEstimator:
             return "missed", None
         if len({marker.id for marker in own}) < len(own):
             return "one marker seen twice", None
-        reason, pose = self._floating_tile(own) if self._goal_floats else self._on_table(name, own)
+        reason, pose = self._pose(name, own)
         if pose is None:
             return reason, None
         if not _is_over(self._calibration.table, pose.position):
@@ -235,6 +245,20 @@ class SceneEstimator:
         if verdict == "moved":
             self._goal_filter.reset()
         return "seen", PoseEstimate(self._goal_filter.update(time, pose.position), pose.rotation, pose.covariance)
+
+    def _pose(self, name: str, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
+        """Pose of one body from its markers, or why there is none."""
+        if not self._contract.has_object:
+            return self._floating_tile(markers)
+        if not self._contract.lifts_object:
+            return self._on_table(name, markers)
+        table, config = self._calibration.table.table_height, self._config
+        resting = table + self._calibration.markers.object.size / 2 if name == "object" else table
+        reason, pose = self._lifted_object(markers) if name == "object" else self._floating_tile(markers)
+        if pose is None:
+            return reason, None
+        tolerance = max(config.table_tolerance, config.table_deviations * np.sqrt(pose.covariance[2, 2]))
+        return self._on_table(name, markers) if abs(pose.position[2] - resting) < tolerance else (reason, pose)
 
     def _on_table(self, name: str, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
         """Pose of the upright object, or goal of the tile lying on the table, from all its markers or the best one."""
@@ -257,6 +281,30 @@ class SceneEstimator:
         if fit.error > config.max_reprojection_error:
             return "reprojection error", None
         return "", _upright_pose(fit, object_height, config)
+
+    def _lifted_object(self, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
+        """Pose of the object wherever it is, as upright as what is seen allows."""
+        calibration, config, body = self._calibration, self._config, self._bodies["object"]
+        guesses = {}
+        for marker in markers:
+            guess = guess_lifted(body[marker.id], marker.corners, config.max_tilt, calibration)
+            if guess is not None:
+                guesses[marker.id] = guess
+        upright = sorted((m for m in markers if m.id in guesses), key=lambda m: -image_area(m.corners))
+        if not upright:
+            return "not upright", None
+
+        def fit_to(used: Sequence[DetectedMarker]) -> LiftedFit:
+            weight = config.pixel_noise / config.lean
+            return fit_lifted(*corners_of(body, used), guesses[used[0].id], weight, calibration)
+
+        fit = fit_consistent(upright, fit_to, config.upright_clean_error)
+        if fit.error > config.max_reprojection_error:
+            return "reprojection error", None
+        if fit.rotation[2, 2] < np.cos(config.max_tilt):
+            return "not upright", None
+        covariance = fit.unit_covariance * max(config.pixel_noise, fit.error) ** 2
+        return "", PoseEstimate(fit.position, fit.rotation, covariance)
 
     def _floating_tile(self, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
         """Pose of the goal tile, wherever it is."""

@@ -37,8 +37,8 @@ class CameraGoalNode(Node):
             HerRobotError: an unknown task or calibration, or a calibration that cannot be used.
         """
         super().__init__("camera_goal_node")
-        calibration = load_calibration(self.declare_parameter("calibration", "fetch_sim").value)
         contract = contract_of(self.declare_parameter("task", "fetch_push").value)
+        calibration = load_calibration(self.declare_parameter("calibration", "fetch_sim").value, contract.task)
         self._check_head = self.declare_parameter("check_head", True).value
         self._image_timeout = self.declare_parameter("image_timeout", 0.5).value
         self._estimator = SceneEstimator(calibration, contract, self._declare_estimator_config())

@@ -53,7 +53,7 @@ class SimRobotNode(Node):
         self._robot = SimulatedRobot(config, task, self._seed())
         self._robot.render()  # The first image takes long, and tells whether there will be any.
         self._sensors = SensorStream(self._robot, real_time=mode == "real_time")
-        self._frame = load_calibration(config.calibration).hand_eye.camera_frame
+        self._frame = load_calibration(config.calibration, task).hand_eye.camera_frame
         self._commands_refused = 0
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 10) if publish_clock else None
         self._pacer = Pacer(time.time(), self._robot.time)

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import cv2
 import mujoco
 import numpy as np
 
@@ -18,6 +19,7 @@ OPTICAL_FROM_GL = np.diag([1.0, -1.0, -1.0])
 _BACKENDS = {"linux": "egl", "darwin": "cgl", "win32": "glfw"}
 """MuJoCo's module for off-screen OpenGL, by platform; the environment variable MUJOCO_GL names another."""
 _MAX_GEOMS = 1000
+_LARGEST_SUPERSAMPLING = 4
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,24 @@ class CameraConfig:
     """From the acquisition of an image to its delivery [s]."""
     noise: float = 2.0
     """Standard deviation of each pixel's grey level, of 255."""
+    supersampling: int = 2
+    """Images are rendered this many times as wide and as high, and averaged. Without it, the texture of a face that is
+    seen at a slant is blurred in both directions: a single marker on it seems 1.5 % nearer than it is."""
 
     def __post_init__(self) -> None:
         if self.width <= 0 or self.height <= 0:
             raise ValueError(f"width and height must be above 0, found {self.width} x {self.height}")
         if not self.rate > 0:
             raise ValueError(f"rate must be above 0, found {self.rate}")
+        if not 1 <= self.supersampling <= _LARGEST_SUPERSAMPLING:
+            raise ValueError(f"supersampling must be 1 ... {_LARGEST_SUPERSAMPLING}, found {self.supersampling}")
         if not (self.latency >= 0 and self.noise >= 0):
             raise ValueError(f"latency and noise must not be negative, found {self.latency} and {self.noise}")
+
+    @property
+    def rendered_size(self) -> tuple[int, int]:
+        """Width and height that are rendered [px]."""
+        return self.supersampling * self.width, self.supersampling * self.height
 
 
 class Camera:
@@ -88,7 +100,7 @@ class Camera:
 
     def _render(self, data: mujoco.MjData) -> np.ndarray:
         if not hasattr(self._own, "renderer"):
-            self._own.renderer = _Renderer(self._model, self._name, self._config.width, self._config.height)
+            self._own.renderer = _Renderer(self._model, self._name, self._config)
         image = self._own.renderer.render(data)
         self._spare_data.append(data)
         if self._config.noise == 0.0:
@@ -104,9 +116,10 @@ class _Renderer:
     Unlike `mujoco.Renderer`, it needs no MUJOCO_GL in the environment of a machine without a screen.
     """
 
-    def __init__(self, model: mujoco.MjModel, camera: str, width: int, height: int) -> None:
-        self._model, self._height, self._width = model, height, width
-        self._gl = _make_gl_context(width, height)
+    def __init__(self, model: mujoco.MjModel, camera: str, config: CameraConfig) -> None:
+        self._model, self._size = model, (config.width, config.height)
+        self._width, self._height = config.rendered_size
+        self._gl = _make_gl_context(self._width, self._height)
         self._gl.make_current()
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
@@ -125,7 +138,10 @@ class _Renderer:
         pixels = np.empty((self._height, self._width, 3), np.uint8)
         mujoco.mjr_render(rectangle, self._scene, self._context)
         mujoco.mjr_readPixels(pixels, None, rectangle, self._context)
-        return np.flipud(pixels)
+        image = np.flipud(pixels)
+        if (self._width, self._height) == self._size:
+            return image
+        return cv2.resize(np.ascontiguousarray(image), self._size, interpolation=cv2.INTER_AREA)
 
     def __del__(self) -> None:
         if hasattr(self, "_context"):

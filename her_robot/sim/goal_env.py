@@ -82,7 +82,7 @@ class BatchedGoalEnv(VectorEnv):
         self, actions: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One control period in every row."""
-        self._state = self.simulation.step(self._actuation.apply(actions))
+        self._state = self.simulation.step(self._actuation.apply(actions, self._state.finger_position))
         self._sensing.advance(self._state)
         self._seen = self._sensing.present(self._state)
         self._steps += 1
@@ -123,7 +123,7 @@ class BatchedGoalEnv(VectorEnv):
         self._reset_rngs = [rng for rng, _ in seeded]
         self._randomization_rng = np.random.default_rng([seeded[0][1], _RANDOMIZATION_STREAM])
         rng, preset = self._randomization_rng, self._preset
-        self._actuation = Actuation(preset.actuation, self.num_envs, rng)
+        self._actuation = Actuation(preset.actuation, self.num_envs, rng, self.contract.control_period)
         self._sensing = Sensing(preset.sensing, self.num_envs, self.contract.control_period, rng)
 
     def _reset_rows(self, rows: np.ndarray) -> None:
@@ -131,7 +131,7 @@ class BatchedGoalEnv(VectorEnv):
             self._reset_row(int(row))
         self._state = self.simulation.state()
         for row, nominal in zip(rows, self._nominal[rows], strict=True):
-            self._actuation.reset(row, nominal)
+            self._actuation.reset(row, nominal, self._state.finger_position[row])
             self._sensing.reset(row, nominal, self._state)
         self._seen = self._sensing.present(self._state)
 

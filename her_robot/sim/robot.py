@@ -27,6 +27,10 @@ _FARTHEST_POINT_S = 60.0
 """A trajectory point farther ahead was timed by another clock."""
 _FLOATING_GOAL_CLEARANCE = 0.02
 """Goals without an object are at least this far above the table [m]: a tile inside of it could not be seen."""
+_ON_THE_TABLE = 1e-6
+"""A goal less than this above where the object rests lies on the table [m]."""
+_VIEW_MARGIN = 0.01
+"""A floating tile stays this far from the line of sight to what it might hide [m]."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +117,11 @@ class SimulatedRobot:
     def __init__(self, config: SimulatedRobotConfig, task: str, seed: int = 0) -> None:
         self.config = config
         self.contract = contract_of(task)
-        self.profile = load_profile(config.profile)
+        self.profile = load_profile(config.profile).for_task(task)
         self._task = fetch_task(task)
-        self._markers = load_markers(config.calibration)
+        self._markers = load_markers(config.calibration, task)
         self.model = compile_scene(
-            config.scene, self.contract, self.profile, self._markers, config.camera.width, config.camera.height
+            config.scene, self.contract, self.profile, self._markers, *config.camera.rendered_size
         )
         self.data = mujoco.MjData(self.model)
         prefix = self.profile.model.prefix
@@ -147,11 +151,13 @@ class SimulatedRobot:
         self._noise = np.random.default_rng([seed, 1])
         self._camera.reseed(seed, 2)
         mujoco.mj_resetData(self.model, self.data)
+        mujoco.mj_forward(self.model, self.data)
         arm = np.array(self.profile.look[self.contract.task])
         self.data.qpos[self._qpos[: arm.size]] = arm
         self._arm = TrajectoryFollower(arm)
         self._finger_target = self.profile.gripper.closed_gap / 2
         self._pending: deque[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = deque()
+        self._pending_gaps: deque[tuple[float, float]] = deque()
         self._place_object_and_goal(np.random.default_rng([seed, 0]))
         self._set_servo_references()
         mujoco.mj_forward(self.model, self.data)
@@ -162,6 +168,8 @@ class SimulatedRobot:
             while self._pending and self._pending[0][0] <= self.time:
                 _, times, positions, velocities = self._pending.popleft()
                 self._arm.follow(self.time, times, positions, velocities)
+            while self._pending_gaps and self._pending_gaps[0][0] <= self.time:
+                self._finger_target = self._pending_gaps.popleft()[1] / 2
             self._set_servo_references()
             mujoco.mj_step(self.model, self.data)
             self._physics_steps += 1
@@ -200,7 +208,7 @@ class SimulatedRobot:
         """
         if not 0.0 <= gap <= 0.10:
             raise ValueError(f"gripper gap must lie in 0 ... 0.10 m, found {gap}")
-        self._finger_target = gap / 2
+        self._pending_gaps.append((self.time + self.config.command_delay, gap))
 
     def joint_state(self) -> JointMeasurement:
         """Measured positions and velocities of all joints, some of which do not move."""
@@ -297,18 +305,36 @@ class SimulatedRobot:
             self._goal = self._sample_visible_goal(rng)
             self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]] = self._goal
             return
-        position = self._task.sample_object_position(rng)
-        self._goal = self._task.sample_goal(rng) + np.array([0.0, 0.0, lift])
+        position = np.array([*self._task.sample_object_position(rng), self._task.object_height + lift])
+        self._goal, tile = self._sample_goal_and_tile(rng, position)
         yaw = rng.uniform(-self.config.object_yaw, self.config.object_yaw)
         self.data.joint(f"{OBJECT}:joint").qpos[:] = [
             *position,
-            self._task.object_height + lift,
             np.cos(yaw / 2),
             0.0,
             0.0,
             np.sin(yaw / 2),
         ]
-        self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]] = [*self._goal[:2], table_top(self.model)]
+        self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]] = tile
+
+    def _sample_goal_and_tile(self, rng: np.random.Generator, obj: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A goal for an object at `obj` (3,) [m], and where the tile that marks it is: under an object that rests on
+        the table, or else at the goal itself. Goals whose tile would hide the object are drawn again."""
+        lift = self.config.scene.table_height_offset
+        while True:
+            goal = self._task.sample_goal(rng) + np.array([0.0, 0.0, lift])
+            if goal[2] < obj[2] + _ON_THE_TABLE:
+                return goal, np.array([*goal[:2], table_top(self.model)])
+            if not self._hides(goal, obj):
+                return goal, goal
+
+    def _hides(self, tile: np.ndarray, obj: np.ndarray) -> bool:
+        """Whether a level tile around `tile` (3,) [m] stands between the camera and an object at `obj` (3,) [m]."""
+        camera = self.data.camera(CAMERA).xpos
+        seen_through = camera + (obj - camera) * (tile[2] - camera[2]) / (obj[2] - camera[2])
+        part = (tile[2] - camera[2]) / (obj[2] - camera[2])
+        reach = self._markers.goal.tile_size / 2 + part * self._markers.object.size / np.sqrt(2) + _VIEW_MARGIN
+        return bool(np.all(np.abs(seen_through - tile)[:2] < reach))
 
     def _sample_visible_goal(self, rng: np.random.Generator) -> np.ndarray:
         lowest = table_top(self.model) + _FLOATING_GOAL_CLEARANCE

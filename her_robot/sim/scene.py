@@ -19,6 +19,8 @@ OBJECT, TABLE, GOAL_TILE, CAMERA = "object0", "table0", "goal_tile", "head_camer
 _MODEL_FILES = {
     "fetch_push": "gymnasium_robotics:fetch/push.xml",
     "fetch_reach": "gymnasium_robotics:fetch/reach.xml",
+    "fetch_slide": "gymnasium_robotics:fetch/slide.xml",
+    "fetch_pick_and_place": "gymnasium_robotics:fetch/pick_and_place.xml",
 }
 _COLLIDING_BODIES = ("gripper_link", "r_gripper_finger_link", "l_gripper_finger_link", "wrist_roll_link")
 """Of the robot, only these can touch anything in the workspace."""
@@ -63,11 +65,13 @@ class SceneConfig:
     """How far the table top stands above the nominal height [m]."""
     finger_mass: float = 0.1
     """Mass of each finger [kg]; 4 in Gymnasium-Robotics, whose gripper is dragged by a weld."""
+    finger_force: float = 60.0
+    """Largest force of each finger [N]: the effort limit of the Fetch's."""
     joint_control: JointControlConfig = field(default_factory=JointControlConfig)
     """The arm's servos."""
 
     def __post_init__(self) -> None:
-        _check_positive(self, "object_mass", "friction", "finger_mass")
+        _check_positive(self, "object_mass", "friction", "finger_mass", "finger_force")
         if not abs(self.table_height_offset) <= _LARGEST_TABLE_OFFSET:
             raise ValueError(
                 f"table_height_offset must be within {_LARGEST_TABLE_OFFSET} m, found {self.table_height_offset}"
@@ -136,7 +140,7 @@ def _make_servos(spec: mujoco.MjSpec, profile: RobotProfile, config: SceneConfig
     for name in profile.gripper.joints:
         joint = spec.joint(prefix + name)
         _set_passive_forces(joint, armature=1.0, friction_loss=0.0)
-        _add_servo(spec, joint.name, 2000.0, 100.0)
+        _add_servo(spec, joint.name, 2000.0, 100.0, config.finger_force)
         finger = joint.parent
         finger.mass, finger.inertia = config.finger_mass, np.full(3, 1e-4)
     for body in _below(spec.body(profile.model.base_body)):
@@ -149,11 +153,15 @@ def _set_passive_forces(joint: mujoco.MjsJoint, armature: float, friction_loss: 
     joint.stiffness = np.zeros_like(joint.stiffness)
 
 
-def _add_servo(spec: mujoco.MjSpec, joint: str, stiffness: float, damping: float) -> None:
+def _add_servo(
+    spec: mujoco.MjSpec, joint: str, stiffness: float, damping: float, largest_force: float | None = None
+) -> None:
     actuator = spec.add_actuator(name=joint, target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT)
     actuator.gaintype, actuator.biastype = mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_AFFINE
     actuator.gainprm[0] = stiffness
     actuator.biasprm[1:3] = -stiffness, -damping
+    if largest_force is not None:
+        actuator.forcerange = np.array([-largest_force, largest_force])
 
 
 def _keep_needed_collisions(spec: mujoco.MjSpec, profile: RobotProfile) -> list[mujoco.MjsGeom]:

@@ -1,4 +1,4 @@
-"""Delay, scale, smoothing and slew of actions."""
+"""Delay, scale, smoothing and slew of actions, and fingers that take their time."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,13 @@ import pytest
 from her_robot.domain_rand.actuation import Actuation, ActuationConfig
 from her_robot.domain_rand.distribution import Range
 
+STILL = np.zeros((1, 2))
+
 
 def _effective(config, commands, nominal=False):
     actuation = Actuation(config, 1, np.random.default_rng(0))
-    actuation.reset(0, nominal)
-    return np.array([actuation.apply(np.array([[x, 0.0, 0.0, 0.5]]))[0] for x in commands])
+    actuation.reset(0, nominal, STILL[0])
+    return np.array([actuation.apply(np.array([[x, 0.0, 0.0, 0.5]]), STILL)[0] for x in commands])
 
 
 def test_the_default_changes_nothing():
@@ -38,22 +40,58 @@ def test_slew_limit():
     np.testing.assert_allclose(effective[:, 0], [0.3, 0.6, 0.3])
 
 
-def test_the_gripper_component_passes():
-    effective = _effective(ActuationConfig(delay_steps=(1, 1), scale=Range(0.5, 0.5)), [1.0, 1.0])
-    np.testing.assert_allclose(effective[:, 3], 0.5)
+def _gaps(config, components, block=0.0):
+    """Gaps of ideal fingers, in each period where they were told to be in the one before, but for a block between."""
+    actuation = Actuation(config, 1, np.random.default_rng(0))
+    fingers, gaps = np.full((1, 2), block / 2), []
+    actuation.reset(0, False, fingers[0])
+    for component in components:
+        effective = actuation.apply(np.array([[0.0, 0.0, 0.0, component]]), fingers)[0, 3]
+        fingers = np.maximum(fingers + effective, block / 2)
+        gaps.append(fingers.sum())
+    return np.array(gaps)
+
+
+def test_fingers_open_and_close_at_their_speed():
+    gaps = _gaps(ActuationConfig(finger_speed=Range(0.1, 0.1)), [1.0] * 5 + [-1.0] * 3)
+    np.testing.assert_allclose(gaps, [0.008, 0.016, 0.024, 0.032, 0.04, 0.032, 0.024, 0.016], atol=1e-6)
+
+
+def test_fingers_are_delayed_as_the_arm_is():
+    gaps = _gaps(ActuationConfig(finger_speed=Range(0.1, 0.1), delay_steps=(2, 2)), [1.0] * 4)
+    np.testing.assert_allclose(gaps, [0.0, 0.0, 0.008, 0.016], atol=1e-6)
+
+
+def test_a_block_is_squeezed_by_the_lead_and_let_go_of_after_that_way_back():
+    config = ActuationConfig(finger_speed=Range(0.1, 0.1), grip_lead=Range(0.02, 0.02))
+    gaps = _gaps(config, [-1.0] * 10 + [1.0] * 4, block=0.05)
+    np.testing.assert_allclose(gaps[:12], 0.05, atol=1e-6)
+    assert gaps[-1] > 0.051
+
+
+def test_the_gripper_of_a_nominal_row_passes():
+    config = ActuationConfig(finger_speed=Range(0.05, 0.05), delay_steps=(1, 1))
+    np.testing.assert_array_equal(_effective(config, [1.0, 1.0], nominal=True)[:, 3], 0.5)
 
 
 def test_an_episode_begins_at_rest():
     actuation = Actuation(ActuationConfig(delay_steps=(1, 1)), 1, np.random.default_rng(0))
-    actuation.reset(0, nominal=False)
-    actuation.apply(np.ones((1, 4)))
-    actuation.reset(0, nominal=False)
-    np.testing.assert_array_equal(actuation.apply(np.zeros((1, 4)))[0, :3], 0.0)
+    actuation.reset(0, False, STILL[0])
+    actuation.apply(np.ones((1, 4)), STILL)
+    actuation.reset(0, False, STILL[0])
+    np.testing.assert_array_equal(actuation.apply(np.zeros((1, 4)), STILL)[0], 0.0)
 
 
 @pytest.mark.parametrize(
     "values",
-    [{"delay_steps": (2, 1)}, {"smoothing": Range(0.0, 1.0)}, {"scale": Range(0.0, 1.0)}, {"noise": -0.1}],
+    [
+        {"delay_steps": (2, 1)},
+        {"smoothing": Range(0.0, 1.0)},
+        {"scale": Range(0.0, 1.0)},
+        {"noise": -0.1},
+        {"finger_speed": Range(0.0, 0.1)},
+        {"grip_lead": Range(-0.1, 0.1)},
+    ],
 )
 def test_impossible_values(values):
     with pytest.raises(ValueError, match=next(iter(values))):

@@ -74,6 +74,36 @@ def test_the_gripper_hides_what_is_behind_it():
     assert np.count_nonzero(np.diff(visible)) > 2
 
 
+def test_fingers_are_measured_with_noise():
+    config = SensingConfig(finger_noise=0.001, finger_velocity_noise=0.02)
+    sensing, state = Sensing(config, 1, PERIOD, np.random.default_rng(0)), _state(0.0)
+    sensing.reset(0, False, state)
+    seen = [sensing.present(state) for _ in range(300)]
+    assert np.std([s.finger_position for s in seen]) == pytest.approx(0.001, rel=0.15)
+    assert np.std([s.finger_velocity for s in seen]) == pytest.approx(0.02, rel=0.15)
+    sensing.reset(0, True, state)
+    np.testing.assert_array_equal(sensing.present(state).finger_position, 0.0)
+
+
+def test_what_the_fingers_hold_goes_where_they_go():
+    """The gripper hides the block that it lifts: its pose comes from the gripper, without the camera's delay."""
+    config = SensingConfig(camera_latency=Range(0.08, 0.08), dropout=Range(1.0, 1.0))
+    sensing = Sensing(config, 1, PERIOD, np.random.default_rng(0))
+
+    def lifted(height):
+        position = np.array([[0.0, 0.0, 0.425 + height]])
+        still = np.zeros((1, 3))
+        obj = ObjectState(position, np.eye(3)[None], still, still)
+        return RobotState(position + [[0.005, 0.0, 0.01]], still, np.full((1, 2), 0.024), np.zeros((1, 2)), obj)
+
+    sensing.reset(0, False, lifted(0.0))
+    for step in range(20):
+        sensing.advance(lifted(0.02 * step))
+    presented = sensing.present(lifted(0.38))
+    np.testing.assert_allclose(presented.object.position[0], [0.0, 0.0, 0.425 + 0.38], atol=1e-6)
+    assert presented.object.velocity[0, 2] == pytest.approx(0.5, rel=0.05)
+
+
 def test_latency_beyond_the_history_is_refused():
     with pytest.raises(ValueError, match="camera_latency must not exceed"):
         Sensing(SensingConfig(camera_latency=Range(1.0, 1.0)), 1, PERIOD, np.random.default_rng(0))

@@ -82,6 +82,80 @@ def test_an_unseen_object_is_carried_out_of_the_gripper(grip, moved):
     assert tracker.age(0.5)[0] == pytest.approx(0.5)
 
 
+def _hold(tracker, grip=(0.005, 0.002, 0.41), gap=0.048):
+    """The object is seen at (0, 0, 0.4), and the fingers close on it."""
+    _see(tracker, 0.0, 0.0)
+    tracker.carry(0.04, np.array([[0.3, 0.0, 0.6]]), 0.1)
+    tracker.carry(0.08, np.array([grip]), gap)
+
+
+def test_a_held_object_goes_where_the_fingers_go_seen_or_not():
+    tracker = PoseTracker()
+    _hold(tracker)
+    for k in range(3, 40):
+        tracker.carry(0.04 * k, np.array([[0.005 + 0.01 * (k - 2), 0.002, 0.41 + 0.015 * (k - 2)]]), 0.048)
+    state = tracker.state(0.04 * 39)
+    np.testing.assert_allclose(state.position[0], [0.37, 0.0, 0.4 + 0.555], atol=1e-9)
+    np.testing.assert_allclose(state.velocity[0], [0.25, 0.0, 0.375], atol=1e-3)
+    assert tracker.age(0.04 * 39)[0] == pytest.approx(1.56)
+    assert tracker.lost_for(0.04 * 39)[0] == pytest.approx(0.0)
+
+
+def test_an_image_of_a_held_object_is_compared_with_where_the_gripper_was_then():
+    tracker = PoseTracker()
+    _hold(tracker)
+    for k in range(3, 10):
+        tracker.carry(0.04 * k, np.array([[0.005, 0.002, 0.41 + 0.02 * (k - 1)]]), 0.048)
+    # Taken before the fingers had closed on it.
+    tracker.update(ALWAYS, np.array([0.06]), np.array([[0.0, 0.0, 0.4]]), np.eye(3)[None])
+    np.testing.assert_allclose(tracker.state(0.36).position[0], [0.0, 0.0, 0.56], atol=1e-9)
+    # Taken 0.1 s ago, when the gripper was 5 cm lower; the object has slipped by 3 mm.
+    tracker.update(ALWAYS, np.array([0.26]), np.array([[0.0, 0.003, 0.4 + 0.11]]), np.eye(3)[None])
+    np.testing.assert_allclose(tracker.state(0.36).position[0], [0.0, 0.003, 0.56], atol=1e-9)
+    tracker.carry(0.40, np.array([[0.005, 0.002, 0.59]]), 0.048)
+    np.testing.assert_allclose(tracker.state(0.40).position[0], [0.0, 0.003, 0.58], atol=1e-9)
+    np.testing.assert_allclose(tracker.state(0.40).velocity[0, 2], 0.5, atol=0.03)
+
+
+def test_one_misread_image_of_a_held_object_moves_it_little():
+    tracker = PoseTracker()
+    _hold(tracker)
+    tracker.carry(0.12, np.array([[0.005, 0.002, 0.41]]), 0.048)
+    tracker.update(ALWAYS, np.array([0.1]), np.array([[0.002, 0.0, 0.35]]), np.eye(3)[None])
+    np.testing.assert_allclose(tracker.state(0.12).position[0], [0.002, 0.0, 0.395], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("grip", "gap"),
+    [((0.0, 0.0, 0.46), 0.048), ((0.0, 0.0, 0.41), 0.06), ((0.05, 0.0, 0.41), 0.048), ((0.0, 0.0, 0.41), 0.02)],
+    ids=["above it", "open", "beside it", "closed too far"],
+)
+def test_what_is_not_held_stays(grip, gap):
+    tracker = PoseTracker()
+    _hold(tracker, grip, gap)
+    tracker.carry(0.12, np.array([grip]) + [[0.0, 0.0, 0.1]], gap)
+    np.testing.assert_allclose(tracker.state(0.12).position[0], [0.0, 0.0, 0.4], atol=1e-9)
+
+
+def test_an_object_that_is_let_go_of_stays_where_it_is():
+    tracker = PoseTracker()
+    _hold(tracker)
+    tracker.carry(0.12, np.array([[0.025, 0.002, 0.41]]), 0.048)
+    tracker.carry(0.16, np.array([[0.025, 0.002, 0.41]]), 0.06)
+    tracker.carry(0.20, np.array([[0.205, 0.002, 0.61]]), 0.06)
+    np.testing.assert_allclose(tracker.state(0.20).position[0], [0.02, 0.0, 0.4], atol=1e-9)
+
+
+def test_open_fingers_straddle_an_unseen_object_and_each_pushes():
+    tracker = PoseTracker()
+    _see(tracker, 0.0, 0.0)
+    tracker.carry(0.5, np.array([[0.0, 0.005, 0.4]]), 0.08)
+    np.testing.assert_allclose(tracker.state(0.5).position[0], [0.0, 0.0, 0.4], atol=1e-9)
+    # The right finger's inner side is at 0.03 - 0.04 = -0.01, 15 mm inside of the object.
+    tracker.carry(0.54, np.array([[0.0, 0.03, 0.4]]), 0.08)
+    np.testing.assert_allclose(tracker.state(0.54).position[0], [0.0, 0.015, 0.4], atol=1e-9)
+
+
 def test_a_seen_object_is_not_carried():
     tracker = PoseTracker()
     _see(tracker, 0.45, 0.0)

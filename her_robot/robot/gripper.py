@@ -1,0 +1,66 @@
+"""From the gripper component of an action to a gap that is commanded to the fingers.
+
+In Gymnasium-Robotics the fingers are told to be at their measured position plus the action, by a servo so stiff that
+the sign of the action decides: they open or close at once. A robot's fingers have a speed and a force, so a command
+here goes from the last one towards the same aim no faster than the fingers can, and stays near what is measured: the
+distance between the two is what a servo squeezes with.
+
+The same code runs on the robot and inside randomised training. Rows are robots; a deployed robot is a batch of one.
+"""
+
+import numpy as np
+
+
+class GripperReference:
+    """The gap that n grippers are commanded to have. It never leaves its range, nor moves faster than the fingers."""
+
+    def __init__(
+        self,
+        closed_gap: float,
+        open_gap: float,
+        speed: float | np.ndarray,
+        lead: float | np.ndarray,
+        gain: float,
+        period: float,
+        batch_size: int = 1,
+    ) -> None:
+        """
+        Args:
+            closed_gap: smallest gap [m].
+            open_gap: largest gap [m].
+            speed: largest change of the gap, one or (n,) [m/s]; an array is kept, and may be changed later.
+            lead: the aim stays within this of the measured gap, one or (n,) [m]; an array is kept too.
+            gain: change of the gap that an action of 1 asks for [m].
+            period: control period [s].
+            batch_size: n.
+        """
+        self._low, self._high = closed_gap, open_gap
+        self._speed, self._lead, self._gain, self._period = speed, lead, gain, period
+        self._gap = np.full(batch_size, np.nan)
+
+    @property
+    def gap(self) -> np.ndarray:
+        """What is commanded (n,) [m]; not a number before the first `start`."""
+        return self._gap.copy()
+
+    @property
+    def started(self) -> bool:
+        """Whether every row has a reference."""
+        return bool(np.isfinite(self._gap).all())
+
+    def start(self, measured: np.ndarray | float, rows: np.ndarray | int | slice = slice(None)) -> None:
+        """Take measured gaps [m] of some rows as their reference."""
+        self._gap[rows] = np.clip(measured, self._low, self._high)
+
+    def advance(self, action: np.ndarray, measured: np.ndarray) -> np.ndarray:
+        """The gap to command (n,) [m] for the coming period.
+
+        Args:
+            action: gripper component (n,), positive to open. Rows that are not finite keep their gap.
+            measured: present gap (n,) [m].
+        """
+        aim = np.clip(measured + np.clip(self._gain * action, -self._lead, self._lead), self._low, self._high)
+        step = self._speed * self._period
+        moved = self._gap + np.clip(aim - self._gap, -step, step)
+        self._gap = np.where(np.isfinite(moved), moved, self._gap)
+        return self._gap.copy()
