@@ -69,9 +69,11 @@ class ExplorationConfig:
     random_action: float = 0.3
     """Probability that an action is drawn uniformly instead."""
     approach_episodes: float = 0.0
-    """Share of training episodes that begin with the gripper going to the object."""
+    """Share of training episodes that begin with the gripper going to the object; of no effect without an object."""
     approach_distance: float = 0.06
-    """The policy takes over when the gripper is nearer than this [m]."""
+    """The policy takes over when closed fingers are nearer than this to the object's centre [m]."""
+    grasp_distance: float = 0.03
+    """The policy takes over when open fingers are nearer than this to the object's centre [m]."""
     guided_episodes: float = 0.0
     """Share of training episodes that begin with the task's scripted guide acting, for a random number of steps."""
 

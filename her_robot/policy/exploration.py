@@ -17,6 +17,7 @@ class Explorer:
         self._env, self._config, self._rng = env, config, rng
         self._contract: Contract = env.contract
         self._guide = GUIDES.get(env.contract.task)
+        self._near = config.approach_distance if env.contract.gripper_blocked else config.grasp_distance
 
     def play(self, policy: Policy | None) -> Episodes:
         """One episode in every environment; without a policy, actions are uniformly random where no guide acts."""
@@ -41,7 +42,7 @@ class Explorer:
     def _draw_guidance(self) -> tuple[np.ndarray, np.ndarray]:
         """Which environments still approach their object, and for how many steps a guide acts in each, (num_envs,)."""
         size, rng, config = self._env.num_envs, self._rng, self._config
-        approaching = rng.random(size) < config.approach_episodes
+        approaching = (rng.random(size) < config.approach_episodes) & self._contract.has_object
         guided = rng.random(size) < config.guided_episodes
         return approaching, np.where(guided, rng.integers(1, self._contract.episode_steps + 1, size), 0)
 
@@ -58,7 +59,7 @@ class Explorer:
         action = policy.explore(observation, desired_goal, rng) if policy else uniform.copy()
         if approaching.any():
             towards, distance = approach_object(self._contract, observation)
-            approaching &= distance > config.approach_distance
+            approaching &= distance > self._near
             action[approaching] = towards[approaching]
         if guided.any() and self._guide is not None:
             action[guided] = self._guide(self._contract, observation[guided], desired_goal[guided])
