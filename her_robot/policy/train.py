@@ -16,6 +16,7 @@ from rich.console import Console
 
 from her_robot import configuration
 from her_robot.errors import CheckpointError
+from her_robot.policy.allocator import keep_freed_memory
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.policy.checkpoint import check_disk_space, has_checkpoint
 from her_robot.policy.config import TrainConfig, load_config
@@ -64,6 +65,7 @@ def train_command(
     if not resume:
         _refuse_existing_run(directory)
     console = Console()
+    keep_freed_memory()
     with ExitStack() as stack:
         processes = Processes(run_config.device)
         stack.callback(processes.close)
