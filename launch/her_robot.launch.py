@@ -9,7 +9,11 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch import LaunchDescription
 
 _ARGUMENTS = {
-    "task": ("fetch_push", "task that the policy was trained for", ["fetch_reach", "fetch_push"]),
+    "task": (
+        "fetch_push",
+        "task that the policy was trained for",
+        ["fetch_reach", "fetch_push", "fetch_slide", "fetch_pick_and_place"],
+    ),
     "robot": (
         "sim",
         "sim: bring up the simulated robot; real: only the nodes, for a robot that runs elsewhere",

@@ -31,7 +31,7 @@ class PerfectArm:
 
     def __init__(self, task="fetch_push", action=(0.0, 0.0, 0.0, 0.0), profile=PROFILE, offsets=None, table=None):
         self.controller = PolicyController(ConstantPolicy(task, action), profile, JointOffsets(offsets or {}), table)
-        self.contract, self.profile = self.controller.contract, profile
+        self.contract, self.profile = self.controller.contract, self.controller.profile
         self.joints = profile.to_robot(np.array(profile.look[task]))
         self.velocities = np.zeros(7)
         self.fingers = np.zeros(2)

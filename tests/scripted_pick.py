@@ -64,13 +64,15 @@ class LoopWithoutRos:
         self.joints = {}
 
     def play(self, seed, steps=100, on_step=lambda loop, command: None):
-        """One episode; returns the true distance to the goal at its end [m], or inf if the policy never ran."""
+        """One episode; returns the true distance to the goal at its end [m], or inf if it did not come to that."""
         self.sensors.reset(seed)
         self.estimator.reset()
         self.controller.forget()
         for _ in range(400 + steps):
             command = self.tick()
             on_step(self, command)
+            if self.controller.stopped:
+                break
             if self.controller.steps >= steps:
                 self._advance()
                 self.controller.hold()
@@ -92,7 +94,9 @@ class LoopWithoutRos:
         measured = self.controller.measured
         for report in self.sensors.advance(self.controller.contract.control_period):
             if isinstance(report, JointMeasurement):
-                measured.observe_joints(report.time, report.names, report.positions, report.velocities)
+                measured.observe_joints(
+                    report.time, report.names, report.positions.tolist(), report.velocities.tolist()
+                )
                 self.joints = dict(zip(report.names, report.positions, strict=True))
             elif isinstance(report, CameraImage):
                 self.estimate = self.estimator.process(report.pixels, report.time, self.joints)

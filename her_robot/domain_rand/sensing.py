@@ -52,6 +52,8 @@ class SensingConfig:
     """Radius of the upright column that hides the object: the gripper and the wrist above it [m]."""
     gripper_clearance: float = 0.08
     """How far above the grip position the column begins [m]; the fingers below it are thin."""
+    camera_range: Range = Range(100.0, 100.0)
+    """Farther than this from the camera, the object is too small to be seen [m]."""
     grip_noise: float = 0.0
     """Standard deviation of the grip position, each axis [m]."""
     grip_bias: float = 0.0
@@ -71,7 +73,15 @@ class SensingConfig:
         for name in _DEVIATIONS:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
-        for name in ("camera_latency", "position_noise", "yaw_noise", "dropout", "occlusion_rate", "gripper_radius"):
+        for name in (
+            "camera_latency",
+            "position_noise",
+            "yaw_noise",
+            "dropout",
+            "occlusion_rate",
+            "gripper_radius",
+            "camera_range",
+        ):
             if getattr(self, name).low < 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name).low}")
         if self.dropout.high > 1:
@@ -101,6 +111,7 @@ class Sensing:
         self._occlusion_rate = np.zeros(num_envs)
         self._occluded_until = np.full(num_envs, -np.inf)
         self._gripper_radius = np.zeros(num_envs)
+        self._camera_range = np.zeros(num_envs)
         self._grip_bias = np.zeros((num_envs, 3))
         self._positions = np.zeros((_HISTORY, num_envs, 3))
         self._rotations = np.zeros((_HISTORY, num_envs, 3, 3))
@@ -119,6 +130,7 @@ class Sensing:
         self._occlusion_rate[row] = config.occlusion_rate.sample(rng)
         self._occluded_until[row] = -np.inf
         self._gripper_radius[row] = config.gripper_radius.sample(rng)
+        self._camera_range[row] = config.camera_range.sample(rng)
         self._grip_bias[row] = rng.normal(0.0, config.grip_bias, 3) if config.grip_bias else 0.0
         self._frame[row] = self._newest_frame(row)
         if state.object is not None:
@@ -165,15 +177,16 @@ class Sensing:
         duration = self._config.occlusion_duration.sample(self._rng, now.size)
         self._occluded_until = np.where(begins, now + duration, self._occluded_until)
 
-        hidden = (now <= self._occluded_until) | self._behind_gripper(obj.position, state.grip_position)
+        hidden = (now <= self._occluded_until) | self._out_of_sight(obj.position, state.grip_position)
         newest = self._newest_frame(slice(None))
         seen = (newest > self._frame) & ~hidden & (self._rng.random(now.size) >= self._dropout)
         self._frame = np.maximum(self._frame, newest)
         self._look(seen)
         self._tracker.carry(now, state.grip_position, state.finger_position.sum(axis=1))
 
-    def _behind_gripper(self, position: np.ndarray, grip_position: np.ndarray) -> np.ndarray:
-        """Whether the column above the gripper crosses the line of sight to each object, boolean (n,)."""
+    def _out_of_sight(self, position: np.ndarray, grip_position: np.ndarray) -> np.ndarray:
+        """Whether each object is too far away, or the column above the gripper crosses the line of sight to it,
+        boolean (n,)."""
         if self._config.camera_position is None:
             return np.zeros(len(position), bool)
         sight = np.asarray(self._config.camera_position) - position
@@ -184,7 +197,8 @@ class Sensing:
         nearest = along[:, None] * sight
         distance = np.linalg.norm(nearest[:, :2] - toward_grip, axis=1)
         column = grip_position[:, 2] + self._config.gripper_clearance
-        return (distance < self._gripper_radius) & (position[:, 2] + nearest[:, 2] > column)
+        behind = (distance < self._gripper_radius) & (position[:, 2] + nearest[:, 2] > column)
+        return behind | (np.linalg.norm(sight, axis=1) > self._camera_range)
 
     def _look(self, seen: np.ndarray) -> None:
         """Show the tracker the object as it was when the newest image was taken."""

@@ -201,16 +201,31 @@ class JointOffsets:
 
 @dataclass(frozen=True)
 class ObjectMarkers:
-    """The cube to be manipulated, one marker centred on each of some faces."""
+    """The cube or the puck to be manipulated, one marker centred on each of some faces."""
 
     size: float
-    """Edge of the cube [m]."""
+    """Edge of the cube, or of the square print on the top of a puck [m]."""
     marker_size: float
     """Edge of a marker's black square [m]; the rest of the face is white."""
     faces: dict[str, int]
     """Marker id by face: top, front, back, left, right (`FACES`)."""
+    height: float | None = None
+    """Height of a puck, which has a marker on its top alone [m]; none for a cube."""
+
+    @property
+    def half_height(self) -> float:
+        """How far the object's centre is above what it stands on [m]."""
+        return (self.size if self.height is None else self.height) / 2
+
+    def center_of(self, face: str) -> np.ndarray:
+        """Middle of a face in the object frame, (3,) [m]."""
+        return np.array(FACES[face][0]) * (self.half_height if face == "top" else self.size / 2)
 
     def __post_init__(self) -> None:
+        if self.height is not None and not self.height > 0:
+            raise ValueError(f"height must be above 0, found {self.height}")
+        if self.height is not None and set(self.faces) != {"top"}:
+            raise ValueError(f"faces: a puck has a marker on its top alone, found {', '.join(self.faces)}")
         _check_sizes(self.marker_size, self.size, "size")
         if not self.faces:
             raise ValueError("faces: at least one face needs a marker")
@@ -267,14 +282,15 @@ class Markers:
 
     The goal tile's frame is that of its print: origin at its centre, x right, y up, z out; it has no thickness. Where
     the task has an object, the tile lies on the table face up, turned about its normal as it likes, and the goal is
-    the centre of the object when it rests on the tile's centre: half an object's edge above the table. Where the task
-    has none, the tile may float in any orientation, and its centre is the goal.
+    the centre of the object when it rests on the tile's centre: half an object's height above the table. Where the task
+    has none, the tile may float in any orientation, and its centre is the goal; so it is where the object is to be
+    lifted, unless the tile lies on the table.
     """
 
     dictionary: _DICTIONARIES
     """OpenCV's name of the predefined dictionary."""
     object: ObjectMarkers
-    """The cube."""
+    """The cube or the puck."""
     goal: GoalTile
     """The tile."""
 

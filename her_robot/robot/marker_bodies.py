@@ -78,9 +78,12 @@ AnyFit = TypeVar("AnyFit", bound=Fit)
 
 
 def cube(markers: Markers) -> Body:
-    """The object; its frame has its origin at the cube's centre."""
-    corners = square_corners(markers.object.marker_size) + np.array([0.0, 0.0, markers.object.size / 2])
-    return {marker_id: corners @ face_rotation(face).T for face, marker_id in markers.object.faces.items()}
+    """The object, cube or puck; its frame has its origin at its centre."""
+    corners = square_corners(markers.object.marker_size)
+    return {
+        marker_id: corners @ face_rotation(face).T + markers.object.center_of(face)
+        for face, marker_id in markers.object.faces.items()
+    }
 
 
 def tile(markers: Markers) -> Body:

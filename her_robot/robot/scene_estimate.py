@@ -253,7 +253,7 @@ class SceneEstimator:
         if not self._contract.lifts_object:
             return self._on_table(name, markers)
         table, config = self._calibration.table.table_height, self._config
-        resting = table + self._calibration.markers.object.size / 2 if name == "object" else table
+        resting = table + self._calibration.markers.object.half_height if name == "object" else table
         reason, pose = self._lifted_object(markers) if name == "object" else self._floating_tile(markers)
         if pose is None:
             return reason, None
@@ -263,7 +263,7 @@ class SceneEstimator:
     def _on_table(self, name: str, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
         """Pose of the upright object, or goal of the tile lying on the table, from all its markers or the best one."""
         calibration, config, body = self._calibration, self._config, self._bodies[name]
-        object_height = calibration.table.table_height + calibration.markers.object.size / 2
+        object_height = calibration.table.table_height + calibration.markers.object.half_height
         height = object_height if name == "object" else calibration.table.table_height
         guesses = {}
         for marker in markers:

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from her_robot.contract import Contract
-from her_robot.robot.calibration import FACES, Markers, face_rotation
+from her_robot.robot.calibration import Markers, face_rotation
 from her_robot.robot.fiducials import face_image, goal_tile_image
 from her_robot.robot.profile import RobotProfile, load_spec, lock_joint
 
@@ -58,9 +58,10 @@ class SceneConfig:
     """What differs from the model that policies are trained in."""
 
     object_mass: float = 0.5
-    """Mass of the cube [kg]; 2 in Gymnasium-Robotics."""
+    """Mass of the object [kg]; 2 in Gymnasium-Robotics."""
     friction: float = 0.8
-    """Sliding friction coefficient of cube, table and hand; 1 in Gymnasium-Robotics."""
+    """Sliding friction of object, table and hand over that in Gymnasium-Robotics, where it is 1, or 0.1 of the puck and
+    its table."""
     table_height_offset: float = 0.0
     """How far the table top stands above the nominal height [m]."""
     finger_mass: float = 0.1
@@ -102,7 +103,7 @@ def compile_scene(
         _dress_object(spec, config, markers)
         touching.append(spec.geom(OBJECT))
     for geom in (*touching, *spec.body(TABLE).geoms):
-        geom.friction[0] = config.friction
+        geom.friction[0] *= config.friction
     _add_goal_tile(spec, markers)
     _set_up_rendering(spec, width, height)
     return spec.compile()
@@ -183,11 +184,10 @@ def _dress_object(spec: mujoco.MjSpec, config: SceneConfig, markers: Markers) ->
     geom.material, geom.rgba = "", np.array([0.95, 0.95, 0.95, 1.0])
     for site in body.sites:
         site.rgba[3] = 0.0
-    half = markers.object.size / 2
     for face in markers.object.faces:
         image = face_image(markers, face, round(markers.object.size * _PIXELS_PER_METER))
         rotation = face_rotation(face)
-        center = np.array(FACES[face][0]) * half
+        center = markers.object.center_of(face)
         _add_print(spec, body, face, image, markers.object.size, center, rotation)
 
 

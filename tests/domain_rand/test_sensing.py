@@ -74,6 +74,12 @@ def test_the_gripper_hides_what_is_behind_it():
     assert np.count_nonzero(np.diff(visible)) > 2
 
 
+def test_an_object_too_far_from_the_camera_is_not_seen():
+    near, far = (SensingConfig(camera_position=(0.0, 0.0, 1.4), camera_range=Range(x, x)) for x in (2.0, 0.9))
+    assert np.count_nonzero(np.diff(_watch(near, 10)[0])) > 2
+    assert np.count_nonzero(np.diff(_watch(far, 10)[0])) == 0
+
+
 def test_fingers_are_measured_with_noise():
     config = SensingConfig(finger_noise=0.001, finger_velocity_noise=0.02)
     sensing, state = Sensing(config, 1, PERIOD, np.random.default_rng(0)), _state(0.0)

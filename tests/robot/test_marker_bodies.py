@@ -6,8 +6,10 @@ from her_robot.robot.fiducials import DetectedMarker
 from her_robot.robot.marker_bodies import (
     cube,
     fit_consistent,
+    fit_lifted,
     fit_tile,
     fit_upright,
+    guess_lifted,
     guess_upright,
     image_area,
     intersect_level,
@@ -105,6 +107,41 @@ def test_one_small_marker_alone_is_ambiguous_and_four_are_not(calibration, proje
     together = fit_tile(points, project(truth + points) + np.tile(noise, (4, 1)), calibration)
     assert alone.ambiguity > 0.2 > together.ambiguity
     assert alone.ambiguous_distance > 0.02
+
+
+@pytest.mark.parametrize("lean", [0.0, 0.04])
+def test_lifted_fit_recovers_a_pose_from_two_faces(calibration, project, lean):
+    body, position = cube(calibration.markers), np.array([0.62, -0.08, 0.62])
+    c, s = np.cos(lean), np.sin(lean)
+    rotation = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]]) @ rotation_about_z(0.2)
+    points = np.concatenate([body[0], body[2]])
+    pixels = project(position + points @ rotation.T)
+    guess = guess_lifted(body[0], pixels[:4], 0.6, calibration)
+    assert guess is not None
+    fit = fit_lifted(points, pixels, guess, 1e-3, calibration)
+    np.testing.assert_allclose(fit.position, position, atol=1e-6)
+    np.testing.assert_allclose(fit.rotation, rotation, atol=1e-5)
+    assert fit.error < 1e-5
+
+
+def test_the_less_a_body_may_lean_the_more_upright_it_is_fitted(calibration, project):
+    body, position, lean = cube(calibration.markers), np.array([0.62, -0.08, 0.62]), 0.05
+    c, s = np.cos(lean), np.sin(lean)
+    rotation = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+    pixels = project(position + body[2] @ rotation.T)
+    guess = guess_lifted(body[2], pixels, 0.6, calibration)
+    assert guess is not None
+    leans = [abs(fit_lifted(body[2], pixels, guess, w, calibration).rotation[0, 2]) for w in (1e-3, 10.0, 1e4)]
+    assert leans[0] == pytest.approx(s, abs=1e-3)
+    assert leans[0] > leans[1] > leans[2]
+    assert leans[2] < 1e-3
+
+
+def test_a_puck_has_its_marker_on_its_top():
+    calibration = load_calibration("fetch_sim", "fetch_slide")
+    ((marker_id, corners),) = cube(calibration.markers).items()
+    assert marker_id == 0
+    np.testing.assert_allclose(corners[:, 2], 0.02)
 
 
 def test_image_area():

@@ -30,7 +30,7 @@ def test_limits_are_the_models(profile):
 
 @pytest.mark.parametrize("task", CONTRACTS)
 def test_home_is_the_contracts_and_points_down(profile, task):
-    kinematics, contract = Kinematics(profile), CONTRACTS[task]
+    kinematics, contract = Kinematics(profile.for_task(task)), CONTRACTS[task]
     position, rotation = kinematics.forward(np.array(profile.home[task]))
     position = position + contract.base_position
     np.testing.assert_allclose(position[:2], contract.home_grip_position[:2], atol=1e-3)
@@ -43,12 +43,41 @@ def test_home_is_the_contracts_and_points_down(profile, task):
 
 @pytest.mark.parametrize("task", CONTRACTS)
 def test_poses_keep_the_joint_limits_and_the_workspace(profile, task):
+    profile = profile.for_task(task)
     for pose in (profile.home[task], profile.look[task]):
         assert (np.array(pose) > profile.position_low).all()
         assert (np.array(pose) < profile.position_high).all()
     home, _ = Kinematics(profile).forward(np.array(profile.home[task]))
     assert (home >= profile.workspace.low).all()
     assert (home <= profile.workspace.high).all()
+
+
+@pytest.mark.parametrize("task", ["fetch_pick_and_place", "fetch_push", "fetch_reach"])
+def test_all_goals_are_in_the_workspace_and_in_reach(profile, task):
+    """With the tool held nearly upright, and streamed there as a controller does; reach's lowest are in the table."""
+    profile, contract = profile.for_task(task), CONTRACTS[task]
+    kinematics, home = Kinematics(profile), np.array(profile.home[task])
+    start, rotation = kinematics.forward(home)
+    low, high = (np.array(goal) - contract.base_position for goal in (contract.goal_low, contract.goal_high))
+    low[2] = max(low[2], profile.workspace.low[2])
+    corners = np.array(np.meshgrid(*np.stack([low, high], axis=1))).reshape(3, -1).T
+    assert (corners <= profile.workspace.high).all()
+    for corner in corners:
+        joints = home
+        for part in np.linspace(0.0, 1.0, 15)[1:]:
+            joints = kinematics.solve(joints, start + part * (corner - start), rotation, posture=home)
+        position, reached = kinematics.forward(kinematics.solve(joints, corner, rotation, posture=home, iterations=20))
+        np.testing.assert_allclose(position, corner, atol=0.002)
+        assert np.arccos(np.clip((np.trace(reached @ rotation.T) - 1) / 2, -1, 1)) < 0.15
+
+
+def test_a_task_may_have_its_torso_elsewhere_and_another_workspace(profile):
+    pick = profile.for_task("fetch_pick_and_place")
+    assert pick.model.locked_joints["robot0:torso_lift_joint"] == 0.2
+    assert pick.model.locked_joints["robot0:slide1"] == profile.model.locked_joints["robot0:slide1"]
+    assert pick.workspace.high[2] > profile.workspace.high[2]
+    assert pick.for_task("fetch_pick_and_place") == pick
+    assert profile.for_task("fetch_push") is profile
 
 
 def test_locking_joints_keeps_the_pose_of_everything(profile):
@@ -114,6 +143,28 @@ def test_values_that_cannot_be(tmp_path):
         load_profile(path)
     path, _ = _write(tmp_path, joints=[{**data["joints"][0], "velocity": -1.0}, *data["joints"][1:]])
     with pytest.raises(ConfigurationError, match="must be above 0"):
+        load_profile(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"finger_speed": 0.0}, "finger_speed must be above 0"),
+        ({"gain": -1.0}, "gain must be above 0"),
+        ({"lead": float("inf")}, "lead must be above 0"),
+        ({"open_gap": 0.0}, "must be 0 <= closed < open"),
+    ],
+)
+def test_impossible_grippers(tmp_path, values, message):
+    _, data = _write(tmp_path)
+    path, _ = _write(tmp_path, gripper={**data["gripper"], **values})
+    with pytest.raises(ConfigurationError, match=message):
+        load_profile(path)
+
+
+def test_a_task_cannot_lock_what_the_model_does_not(tmp_path):
+    path, _ = _write(tmp_path, tasks={"fetch_push": {"locked_joints": {"robot0:torso_lift": 0.1}}})
+    with pytest.raises(ConfigurationError, match=r"tasks.fetch_push.*no 'robot0:torso_lift'; did you mean"):
         load_profile(path)
 
 

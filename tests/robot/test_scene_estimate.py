@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from her_robot.contract import contract_of
+from her_robot.contract import CONTRACTS, contract_of
 from her_robot.robot.calibration import load_calibration
 from her_robot.robot.marker_bodies import rotation_about_z
 from her_robot.robot.scene_estimate import EstimatorConfig, SceneEstimator
@@ -167,8 +167,9 @@ def test_unusable_images_and_a_turned_head_give_no_pose(push, scene, calibration
     assert sum(push.counts["object"].rejected.values()) == 5
 
 
-@pytest.mark.parametrize("task", ["fetch_push", "fetch_reach"])
-def test_poses_agree_with_the_simulated_robot(calibration, task):
+@pytest.mark.parametrize("task", CONTRACTS)
+def test_poses_agree_with_the_simulated_robot(task):
+    calibration = load_calibration("fetch_sim", task)
     robot = SimulatedRobot(load_simulated_robot("fetch"), task, seed=0)
     estimator, base = SceneEstimator(calibration, robot.contract), np.array(robot.contract.base_position)
     seen = 0
@@ -190,6 +191,64 @@ def test_poses_agree_with_the_simulated_robot(calibration, task):
             np.testing.assert_allclose(estimate.object.rotation, rotation_about_z(2 * np.arctan2(z, w)), atol=0.02)
     robot.close()
     assert seen >= 10
+
+
+@pytest.fixture
+def pick(calibration):
+    return SceneEstimator(load_calibration("fetch_sim", "fetch_pick_and_place"), contract_of("fetch_pick_and_place"))
+
+
+@pytest.fixture
+def pick_scene(synthetic_scene):
+    return synthetic_scene(load_calibration("fetch_sim", "fetch_pick_and_place"))
+
+
+def test_an_object_in_the_air_is_where_it_is(pick, pick_scene):
+    random = np.random.default_rng(0)
+    for k in range(10):
+        pick.reset()
+        position = random.uniform([0.52, -0.15, 0.46], [0.8, 0.15, 0.80])
+        rotation = pitched(random.uniform(-0.05, 0.05)) @ rotation_about_z(random.uniform(-0.3, 0.3))
+        estimate = pick.process(pick_scene.render((position, rotation)), float(k))
+        assert estimate.object is not None, estimate.outcomes
+        np.testing.assert_allclose(estimate.object.position, position, atol=0.004)
+        np.testing.assert_allclose(estimate.object.rotation, rotation, atol=np.deg2rad(4.0))
+        error = estimate.object.position - position
+        assert np.all(np.abs(error) < 6 * np.sqrt(np.diag(estimate.object.covariance)[:3]))
+
+
+def test_one_face_is_enough_in_the_air_too(synthetic_scene):
+    calibration = load_calibration("fetch_sim", "fetch_pick_and_place")
+    for face in ("top", "back"):
+        markers = calibration.markers.object
+        one_face = replace(calibration.markers, object=replace(markers, faces={face: markers.faces[face]}))
+        own = replace(calibration, markers=one_face)
+        cube = np.array([0.66, 0.04, 0.55]), rotation_about_z(0.1)
+        estimate = SceneEstimator(own, contract_of("fetch_pick_and_place")).process(
+            synthetic_scene(own).render(cube), 0.0
+        )
+        assert estimate.object is not None, (face, estimate.outcomes)
+        np.testing.assert_allclose(estimate.object.position, cube[0], atol=0.006)
+
+
+def test_on_the_table_the_height_is_known(pick, pick_scene):
+    for k, height in enumerate((0.0, 0.003)):
+        cube = cube_at(0.66, 0.04)[0] + [0.0, 0.0, height], rotation_about_z(0.3)
+        estimate = pick.process(pick_scene.render(cube, tile_at(0.7, 0.12)), float(k))
+        assert estimate.object.position[2] == TABLE_HEIGHT + HALF_CUBE
+        np.testing.assert_allclose(estimate.goal.position, [0.7, 0.12, TABLE_HEIGHT + HALF_CUBE], atol=0.001)
+
+
+@pytest.mark.parametrize("height", [0.026, 0.2, 0.45])
+def test_a_tile_in_the_air_is_the_goal_itself(pick, pick_scene, height):
+    tile = np.array([0.7, 0.1, TABLE_HEIGHT + height]), rotation_about_z(0.4)
+    estimate = pick.process(pick_scene.render(tile_pose=tile), 0.0)
+    np.testing.assert_allclose(estimate.goal.position, tile[0], atol=0.002)
+
+
+def test_an_object_that_leans_far_is_rejected_in_the_air_too(pick, pick_scene):
+    image = pick_scene.render((np.array([0.66, 0.0, 0.6]), pitched(0.7)))
+    assert pick.process(image, 0.0).outcomes["object"] == "not upright"
 
 
 def test_tally_adds_up(push, scene):

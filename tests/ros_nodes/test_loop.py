@@ -3,12 +3,14 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 
 from rosbags.highlevel import AnyReader
 
+from her_robot.contract import contract_of
 from her_robot.errors import LoopError
 from her_robot.evaluation.loop import LoopOptions, evaluate_in_loop
 from her_robot.evaluation.processes import NodeProcesses
@@ -62,6 +64,38 @@ def test_reaches_goals_that_only_the_camera_has_seen(reach, tmp_path, started):
     assert topics["/policy_node/command_sent"] >= 200
     assert topics["/head_camera/rgb/image_raw/compressed"] >= 5
     assert topics["/sim_robot_node/ground_truth/goal_pose"] > 100
+
+
+def _constant_bundle(task, action, directory):
+    """A bundle whose network is one layer that gives the same action always."""
+    contract = contract_of(task)
+    sizes = {"observation": contract.observation_size, "goal": contract.goal_size}
+    tensors = {
+        "layer0.weight": np.zeros((contract.action_size, sum(sizes.values())), np.float32),
+        "layer0.bias": np.arctanh(np.array(action, np.float32)),
+    }
+    for name, size in sizes.items():
+        tensors[f"normalizer.{name}.mean"] = np.zeros(size, np.float32)
+        tensors[f"normalizer.{name}.std"] = np.ones(size, np.float32)
+        tensors[f"normalizer.{name}.clips"] = np.array([200.0, 5.0], np.float32)
+    inputs = (np.zeros((2, size), np.float32) for size in sizes.values())
+    PolicyBundle(contract, {}, tensors).with_golden_trace(*inputs).save(directory)
+    return PolicyBundle.load(directory, task)
+
+
+@pytest.mark.parametrize(("task", "gap"), [("fetch_pick_and_place", 0.1), ("fetch_slide", 0.0)])
+def test_fingers_open_where_they_may_and_only_there(tmp_path, task, gap):
+    bundle = _constant_bundle(task, (0.0, 0.0, 0.1, 0.9), tmp_path / "policy")
+    result = evaluate_in_loop(bundle, tmp_path / "report", 1, options=LoopOptions(episode_steps=40))
+    assert result.failure is None
+    assert result.evaluation.episodes[0].note == ""
+    assert result.evaluation.summary()["safety"]["holds"] == 0
+    with AnyReader([tmp_path / "report" / "recording"]) as reader:
+        connections = [c for c in reader.connections if c.topic == "/joint_states"]
+        *_, (connection, _, raw) = reader.messages(connections)
+        last = reader.deserialize(raw, connection.msgtype)
+    fingers = [last.position[last.name.index(f"{side}_gripper_finger_joint")] for side in "rl"]
+    assert sum(fingers) == pytest.approx(gap, abs=2e-3)
 
 
 def test_the_same_seeds_give_the_same_episodes(reach, tmp_path):

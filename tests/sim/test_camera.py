@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from her_robot import configuration
+from her_robot.contract import CONTRACTS
 from her_robot.errors import ConfigurationError, HerRobotError
 from her_robot.robot.calibration import face_rotation, load_calibration, load_markers
 from her_robot.sim.camera import Camera, CameraConfig
@@ -92,7 +93,7 @@ def test_object_and_goal_are_seen_wherever_they_start(robot):
         assert found & goal_ids, f"goal not seen with seed {seed}"
 
 
-@pytest.mark.parametrize("task", ["fetch_push", "fetch_reach"])
+@pytest.mark.parametrize("task", CONTRACTS)
 def test_the_whole_workspace_is_in_view(task):
     robot = SimulatedRobot(load_simulated_robot("fetch"), task, 0)
     low, high = np.array(robot.contract.goal_low), np.array(robot.contract.goal_high)
@@ -104,9 +105,17 @@ def test_the_whole_workspace_is_in_view(task):
     assert (pixels < np.array([640, 480]) - 20).all()
 
 
-def test_the_shipped_calibration_is_that_of_the_simulated_camera(robot):
-    calibration = load_calibration("fetch_sim")
+@pytest.mark.parametrize("task", CONTRACTS)
+def test_the_shipped_calibration_is_that_of_the_simulated_camera(task):
+    calibration, robot = load_calibration("fetch_sim", task), SimulatedRobot(load_simulated_robot("fetch"), task, 0)
     rotation, position = robot.camera_pose_base()
+    measured = dict(zip(robot.joint_state().names, robot.joint_state().positions, strict=True))
+    base, table = np.array(robot.contract.base_position), robot.model.body("table0")
+    half = robot.model.geom(table.geomadr[0]).size
+    np.testing.assert_allclose(calibration.table.low, (table.pos - base - half)[:2], atol=1e-3)
+    np.testing.assert_allclose(calibration.table.high, (table.pos - base + half)[:2], atol=1e-3)
+    assert calibration.hand_eye.joint_positions.items() <= measured.items()
+    robot.close()
     np.testing.assert_allclose(calibration.camera.matrix, robot.camera_intrinsics(), atol=1e-6)
     np.testing.assert_allclose(calibration.hand_eye.position, position, atol=1e-4)
     np.testing.assert_allclose(calibration.hand_eye.rotation, rotation, atol=1e-4)
@@ -150,6 +159,7 @@ def test_without_opengl_the_message_names_what_to_install(robot, monkeypatch):
         ({"width": 0}, "width and height must be above 0"),
         ({"latency": -0.1}, "must not be negative"),
         ({"noise": -1.0}, "must not be negative"),
+        ({"supersampling": 0}, "supersampling must be 1 ... 4"),
         ({"fps": 30.0}, "unknown key 'fps'"),
     ],
 )

@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 
 from her_robot import configuration
-from her_robot.contract import contract_of
+from her_robot.contract import CONTRACTS, contract_of
 from her_robot.errors import ConfigurationError
 from her_robot.robot.calibration import load_markers
 from her_robot.robot.profile import load_profile
 from her_robot.sim.scene import OBJECT, JointControlConfig, SceneConfig, compile_scene, table_top
 from her_robot.sim.tasks import fetch_task
 
-TASKS = ("fetch_push", "fetch_reach")
+TASKS = tuple(CONTRACTS)
 CONFIG = SceneConfig(object_mass=0.7, friction=0.6, table_height_offset=0.02, finger_mass=0.2)
 
 
 def scene(task: str, config: SceneConfig = CONFIG) -> mujoco.MjModel:
-    return compile_scene(config, contract_of(task), load_profile("fetch"), load_markers("fetch_sim"), 64, 48)
+    profile = load_profile("fetch").for_task(task)
+    return compile_scene(config, contract_of(task), profile, load_markers("fetch_sim", task), 64, 48)
 
 
 def bodies_of(model: mujoco.MjModel, contact) -> set[str]:
@@ -53,7 +54,7 @@ def test_arm_and_fingers_are_servos_and_all_else_is_fixed(model):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_at_home_the_robot_stands_and_grips_where_the_contract_says(task):
-    contract, profile, model = contract_of(task), load_profile("fetch"), scene(task, SceneConfig())
+    contract, profile, model = contract_of(task), load_profile("fetch").for_task(task), scene(task, SceneConfig())
     data = mujoco.MjData(model)
     for name, position in zip(profile.joint_names, profile.home[task], strict=True):
         data.joint(f"robot0:{name}").qpos[:] = position
@@ -106,7 +107,20 @@ def test_servo_gains_are_those_configured():
     assert (model.dof_armature[dof], model.dof_frictionloss[dof], model.dof_damping[dof]) == (0.8, 0.2, 0.0)
 
 
-@pytest.mark.parametrize("field", ["object_mass", "friction", "finger_mass"])
+def test_the_puck_slides_as_in_gymnasium_robotics_but_for_the_configured_factor():
+    model, nominal = scene("fetch_slide"), fetch_task("fetch_slide").model
+    assert model.geom(OBJECT).friction[0] == pytest.approx(0.6 * nominal.geom(OBJECT).friction[0])
+    np.testing.assert_array_equal(model.geom(OBJECT).size, nominal.geom(OBJECT).size)
+    assert table_top(model) == pytest.approx(0.42)
+
+
+def test_fingers_have_a_largest_force():
+    finger = scene("fetch_pick_and_place", replace(CONFIG, finger_force=25.0)).actuator("robot0:r_gripper_finger_joint")
+    np.testing.assert_array_equal(finger.forcerange, [-25.0, 25.0])
+    assert finger.forcelimited
+
+
+@pytest.mark.parametrize("field", ["object_mass", "friction", "finger_mass", "finger_force"])
 def test_impossible_values_are_refused_by_name(field):
     with pytest.raises(ConfigurationError, match=f"robot.yaml: {field} must be above 0, found -1"):
         configuration.build(SceneConfig, {field: -1.0}, "robot.yaml")
