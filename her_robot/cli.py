@@ -88,6 +88,7 @@ def _add_train(commands) -> None:
         "stop the others",
     )
     parser.add_argument("--steps", type=int, metavar="N", help="environment steps in all")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="where the networks live; the same as --set device=")
     parser.add_argument(
         "--until-success",
         type=float,
@@ -161,6 +162,8 @@ def _train(options: argparse.Namespace) -> int:
         from her_robot.policy.train import train_command
     except ModuleNotFoundError as error:
         raise HerRobotError(f"training needs {error.name}; install her_robot[train]") from None
+    if options.device is not None:
+        options.overrides.append(f"device={options.device}")
     if options.seeds is not None:
         return _train_seeds(options)
     return train_command(

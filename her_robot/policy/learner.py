@@ -56,7 +56,7 @@ class Learner:
         self._config = config
         self._processes = processes or Processes(config.device)
         self.device = self._processes.device
-        self._generator = torch.Generator(self.device).manual_seed(config.seed * 1000 + self._processes.rank)
+        self._generator = torch.Generator(self.device).manual_seed(config.seed * 1000)
         self.inputs = Inputs(contract, config.normalizer, config.network, self.device)
         self.agent = ALGORITHMS[config.agent.algorithm](
             self.inputs.size,
@@ -67,6 +67,9 @@ class Learner:
             self._generator,
             self._processes.average,
         )
+        if self._processes.rank:
+            # Networks begin alike in all processes; from here on each makes draws of its own.
+            self._generator.manual_seed(config.seed * 1000 + self._processes.rank)
         self.buffer = ReplayBuffer(
             config.buffer_steps,
             contract.episode_steps,

@@ -21,8 +21,13 @@ def replay_bytes(config: TrainConfig) -> int:
     return 4 * floats_per_step * min(config.buffer_steps, config.total_steps)
 
 
-def check_memory(config: TrainConfig, device: torch.device) -> None:
+def check_memory(config: TrainConfig, device: torch.device, processes: int = 1) -> None:
     """Refuse a run that will not fit.
+
+    Args:
+        config: of the run.
+        device: where its networks live; each process has a GPU of its own.
+        processes: how many of its processes share this machine's memory.
 
     Raises:
         ConfigurationError: says how much is needed, how much there is, and what to change.
@@ -32,7 +37,8 @@ def check_memory(config: TrainConfig, device: torch.device) -> None:
     if device.type == "cuda":
         _check("GPU memory", replay + activations, torch.cuda.mem_get_info(device)[0], replay)
         replay = 0
-    _check("memory", _BASE_BYTES + environments + replay + activations, _available_bytes(), replay)
+    needed = _BASE_BYTES + environments + replay + activations
+    _check("memory", processes * needed, _available_bytes(), processes * replay)
 
 
 def _activation_bytes(config: TrainConfig) -> int:

@@ -3,6 +3,9 @@
 Under torchrun the same command trains data-parallel:
 
     torchrun --nproc-per-node 2 -m her_robot.policy.train fetch_push --out runs/push
+
+The process of rank 0 writes what all share; the others write their own checkpoints, and nothing else. See
+docs/scaling.md.
 """
 
 import logging
@@ -69,8 +72,9 @@ def train_command(
     with ExitStack() as stack:
         processes = Processes(run_config.device)
         stack.callback(processes.close)
-        check_memory(run_config, processes.device)
-        check_disk_space(directory, replay_bytes(run_config))
+        processes.check_equal("configuration", configuration.dump_yaml(configuration.to_mapping(run_config)))
+        check_memory(run_config, processes.device, processes.count_here)
+        check_disk_space(directory, processes.count_here * replay_bytes(run_config))
         trainer = Trainer(run_config, directory, processes)
         stack.callback(trainer.close)
         if resume:

@@ -17,9 +17,16 @@ from gymnasium.vector import AutoresetMode
 
 from her_robot.contract import contract_of, is_success
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
-from her_robot.errors import TrainingDivergedError
+from her_robot.errors import CheckpointError, TrainingDivergedError
 from her_robot.policy.agent import Losses
-from her_robot.policy.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from her_robot.policy.checkpoint import (
+    Checkpoint,
+    checkpoint_steps,
+    discard_after,
+    load_checkpoint,
+    load_state,
+    save_checkpoint,
+)
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.exploration import Explorer
 from her_robot.policy.learner import Learner, Policy
@@ -64,12 +71,12 @@ class Trainer:
     """One run: environments, a learner, and the counters that a checkpoint holds."""
 
     def __init__(self, config: TrainConfig, directory: Path, processes: Processes | None = None) -> None:
-        threads = config.num_threads or os.cpu_count() or 1
+        self.processes = processes or Processes(config.device)
+        threads = config.num_threads or max(1, (os.cpu_count() or 1) // self.processes.count_here)
         torch.set_num_threads(threads)
         self.config = config
         self.contract = contract_of(config.task)
         self.preset = load_preset(config.randomization)
-        self.processes = processes or Processes(config.device)
         self.learner = Learner(self.contract, config, self.processes)
         rank = self.processes.rank
         self._checkpoints = directory / "checkpoints" / (f"rank-{rank}" if rank else "")
@@ -123,6 +130,7 @@ class Trainer:
         }
         state = {
             "task": self.config.task,
+            "processes": self.processes.count,
             "progress": {name: getattr(self.progress, name) for name in _COUNTERS},
             "rng": self._rng.bit_generator.state,
             "environment_rngs": self._env.random_states(),
@@ -131,12 +139,14 @@ class Trainer:
         return save_checkpoint(self._checkpoints / below, self.progress.env_steps, checkpoint)
 
     def resume(self) -> None:
-        """Continue from the newest checkpoint.
+        """Continue from the newest checkpoint that all processes have.
 
         Raises:
-            CheckpointError: there is none, or it cannot be read.
+            CheckpointError: there is none, it cannot be read, or the run had another number of processes.
         """
-        checkpoint = load_checkpoint(self._checkpoints)
+        step = self._common_step()
+        checkpoint = load_checkpoint(self._checkpoints, step)
+        discard_after(self._checkpoints, step)
         arrays, state, learner = checkpoint.arrays, checkpoint.state, self.learner
         learner.agent.restore(dict(checkpoint.tensors))
         learner.buffer.restore(_below(arrays, "replay"))
@@ -146,6 +156,23 @@ class Trainer:
         self._rng.bit_generator.state = state["rng"]
         self._env.set_random_states(state["environment_rngs"])
         self.progress = replace(self.progress, **state["progress"])
+
+    def _common_step(self) -> int:
+        """Newest step that all processes have a checkpoint of: killed while saving, they differ by one."""
+        processes = self.processes
+        before = processes.writers(load_state(self._checkpoints).get("processes", 1) if processes.is_writer else 0)
+        if before != processes.count:
+            raise CheckpointError(
+                f"this run had {before:.0f} processes and now has {processes.count}; each goes on from a checkpoint of "
+                f"its own, so start as many again (torchrun --nproc-per-node {before:.0f}, see docs/scaling.md)"
+            )
+        steps = processes.common(checkpoint_steps(self._checkpoints))
+        if not steps:
+            raise CheckpointError(
+                f"{self._checkpoints}: no checkpoint that all {processes.count} processes have; --out must be a folder "
+                "that all machines see, and the run must have reached its first checkpoint"
+            )
+        return steps[-1]
 
     def close(self) -> None:
         """Stop the simulations' threads."""
