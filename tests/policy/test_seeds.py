@@ -16,6 +16,7 @@ TOY = (
     "network.hidden_sizes=[8]",
     "evaluation.interval_steps=100",
     "evaluation.episodes=2",
+    "evaluation.final_episodes=2",
 )
 
 

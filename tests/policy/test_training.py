@@ -28,6 +28,7 @@ TOY = [
     "network.hidden_sizes=[16, 16]",
     "evaluation.interval_steps=400",
     "evaluation.episodes=4",
+    "evaluation.final_episodes=2",
 ]
 
 
@@ -89,8 +90,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_led_there(tmp_pa
     trainer.close()
 
 
-def test_the_command_writes_what_it_promises(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("her_robot.policy.train._FINAL_EPISODES", 2)
+def test_the_command_writes_what_it_promises(tmp_path):
     out = tmp_path / "run"
     assert train_command("fetch_push", overrides=TOY, out=out, steps=800, seed=3) == 0
     assert {path.name for path in out.iterdir()} >= {
