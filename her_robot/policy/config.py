@@ -130,7 +130,7 @@ class EvaluationConfig:
     episodes: int = 100
     """Episodes in each, once in the nominal and once in the randomised environment."""
     final_episodes: int = 200
-    """Episodes of the unmodified Gymnasium-Robotics environment, over fresh seeds, that measure the policy at the end."""
+    """Episodes of the unmodified environment, over fresh seeds, that measure the policy at the end."""
 
 
 @dataclass(frozen=True)
