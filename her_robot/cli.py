@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from her_robot import __version__
@@ -140,9 +141,25 @@ def _add_demo(commands) -> None:
 
 
 def _add_bench(commands) -> None:
-    parser = commands.add_parser("bench", help="measure speed beside peers, in one run")
-    parser.add_argument("what", choices=("env",), help="env: environment steps per second")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
+    parser = commands.add_parser(
+        "bench",
+        help="measure speed beside peers, in one run",
+        description="What is measured, beside what, and why that is fair: docs/benchmarks.md.",
+    )
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="env|update|train|latency")
+    kinds.add_parser("env", help="environment steps per second, beside EnvPool, Gymnasium-Robotics and mj_step alone")
+    kinds.add_parser("update", help="milliseconds of an update, beside those of its matrix products alone")
+    train = kinds.add_parser("train", help="success after the same time, beside Stable-Baselines3")
+    train.add_argument(
+        "--task", action="append", metavar="TASK", help="such as fetch_push, the default; may be repeated"
+    )
+    train.add_argument("--budget", type=float, default=300.0, metavar="S", help="seconds for each side; default: 300")
+    train.add_argument("--config", metavar="NAME|FILE", help="preset of ours; default: fast, or the task's own")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all sides; default: 0")
+    train.add_argument("--plot", type=Path, metavar="FILE", help="draw success against time as a PNG")
+    kinds.add_parser("latency", help="milliseconds of each stage of the deployed path, without ROS")
+    for kind in kinds.choices.values():
+        kind.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
     parser.set_defaults(run=_bench)
 
 
@@ -158,10 +175,8 @@ def _train(options: argparse.Namespace) -> int:
 
     if options.until_success is not None and not 0.0 < options.until_success <= 1.0:
         raise ConfigurationError(f"--until-success is {options.until_success}; it must lie between 0 and 1")
-    try:
+    with _training_is_installed():
         from her_robot.policy.train import train_command
-    except ModuleNotFoundError as error:
-        raise HerRobotError(f"training needs {error.name}; install her_robot[train]") from None
     if options.device is not None:
         options.overrides.append(f"device={options.device}")
     if options.seeds is not None:
@@ -207,10 +222,48 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
+    return _BENCHMARKS[options.what](options)
+
+
+def _bench_env(options: argparse.Namespace) -> int:
     from her_robot.sim.benchmark import bench_env
 
     bench_env(options.json)
     return 0
+
+
+def _bench_update(options: argparse.Namespace) -> int:
+    with _training_is_installed():
+        from her_robot.policy.benchmark import bench_update
+    bench_update(options.json)
+    return 0
+
+
+def _bench_train(options: argparse.Namespace) -> int:
+    with _training_is_installed():
+        from her_robot.policy.comparison import bench_train
+    tasks = options.task or ["fetch_push"]
+    bench_train(tasks, options.budget, options.config, options.seed, options.json, options.plot)
+    return 0
+
+
+def _bench_latency(options: argparse.Namespace) -> int:
+    from her_robot.evaluation.latency import bench_latency
+
+    bench_latency(options.json)
+    return 0
+
+
+_BENCHMARKS = {"env": _bench_env, "update": _bench_update, "train": _bench_train, "latency": _bench_latency}
+
+
+@contextmanager
+def _training_is_installed():
+    """What only training imports may be missing, as on a robot."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise HerRobotError(f"training needs {error.name}; install her_robot[train]") from None
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from her_robot.cli import main
 from her_robot.contract import CONTRACTS
@@ -30,6 +31,28 @@ def test_every_command_has_help(command, capsys):
         main([command, "--help"])
     assert ended.value.code == 0
     assert "usage: her-robot" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["env", "update", "train", "latency"])
+def test_every_benchmark_has_help_and_writes_json(what, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", what, "--help"])
+    assert ended.value.code == 0
+    assert "--json FILE" in capsys.readouterr().out
+
+
+def test_the_device_is_one_of_two(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "fetch_reach", "--device", "tpu"])
+    assert ended.value.code == 2
+    assert "invalid choice: 'tpu'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(capsys, tmp_path):
+    status, _, err = _run(capsys, "train", "fetch_reach", "--device", "cuda", "--out", str(tmp_path / "run"))
+    assert status == 2
+    assert "device is cuda, but PyTorch sees no GPU" in err
 
 
 def test_tasks_as_json(capsys, tmp_path):
@@ -62,6 +85,9 @@ def test_tasks_as_json(capsys, tmp_path):
         (["train", "fetch_push", "--until-success", "95"], "must lie between 0 and 1"),
         (["train", "fetch_push", "--resume", "--out", "/nowhere"], "no checkpoint to resume from"),
         (["demo", "fetch_swim"], "unknown task 'fetch_swim'"),
+        (["bench", "train", "--budget", "-5"], "--budget is -5 s; it must be above 0"),
+        (["bench", "train", "--task", "fetch_psh"], "unknown task 'fetch_psh'; did you mean 'fetch_push'"),
+        (["bench", "train", "--config", "fst"], "unknown training preset 'fst'"),
     ],
 )
 def test_wrong_input(arguments, message, capsys, tmp_path):

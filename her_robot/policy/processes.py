@@ -24,7 +24,9 @@ from her_robot.errors import ConfigurationError, ProcessesError
 
 _TIMEOUT = timedelta(minutes=10)
 """A process that waits longer than this for another gives up."""
-_RESUME = "Checkpoints are whole: start the same torchrun command with --resume to go on from the last one"
+_RESUME = (
+    "Checkpoints are whole: start again under torchrun with the same --out and --resume, to go on from the last one"
+)
 
 
 class Processes:

@@ -186,7 +186,8 @@ class Trainer:
         begun = time.perf_counter()
         warming_up = before.env_steps < config.warmup_steps
         playing = self._player.submit(self._play, None if warming_up else self.learner.policy())
-        losses = None if warming_up else self._learn()
+        # Without a warm-up, the first cycle has nothing to learn from yet.
+        losses = None if warming_up or not len(self.learner.buffer) else self._learn()
         learned = time.perf_counter()
         episodes, simulation_s = playing.result()
         self.learner.take_in(episodes)

@@ -65,6 +65,13 @@ def test_progress_counts_steps_updates_and_evaluations(tmp_path):
     assert all(p.success_rate_randomized is not None for p in progress if p.success_rate is not None)
 
 
+def test_without_a_warm_up_the_policy_plays_at_once_and_learning_waits_for_its_episodes(tmp_path):
+    config = load_config("fetch_push", None, [*TOY, "warmup_steps=0", "total_steps=400"])
+    progress = _finish(Trainer(config, tmp_path))
+    assert [p.updates for p in progress] == [0, 5]
+    assert [p.losses is None for p in progress] == [True, False]
+
+
 def test_reach_is_learned_in_a_few_thousand_steps(tmp_path):
     overrides = [
         "num_threads=1",
