@@ -31,14 +31,9 @@ TOY = [
     "network.precision=float32",
     "evaluation.interval_steps=400",
     "evaluation.episodes=2",
+    "evaluation.final_episodes=1",
     "randomization=none",
 ]
-RUN = """
-import sys
-from her_robot.policy import train
-train._FINAL_EPISODES = 1
-sys.exit(train.main())
-"""
 
 
 class Imagined(Processes):
@@ -115,10 +110,8 @@ def test_another_number_of_processes_is_refused(tmp_path):
 
 
 @pytest.fixture
-def torchrun(tmp_path):
+def torchrun():
     """Starts training in two processes; whatever still runs at the end of the test is killed."""
-    script = tmp_path / "run.py"
-    script.write_text(RUN)
     started = []
 
     def start(out, *arguments):
@@ -126,7 +119,7 @@ def torchrun(tmp_path):
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port]
-        command += [str(script), "fetch_reach", "--out", str(out), *arguments]
+        command += ["-m", "her_robot.policy.train", "fetch_reach", "--out", str(out), *arguments]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         process = subprocess.Popen(
             command,
