@@ -34,7 +34,7 @@ format: $(READY)  ## format, and fix what the linter can
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
-bench: $(READY)  ## environment steps per second, beside Gymnasium-Robotics
+bench: $(READY)  ## environment steps per second, beside Gymnasium-Robotics and, where installed, EnvPool
 	$(RUN) her_robot.cli bench env
 
 clean:  ## remove the virtual environment and what was built

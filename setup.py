@@ -51,7 +51,10 @@ setup(
         "rosbags>=0.10",
         "safetensors>=0.4",
     ],
-    extras_require={"train": ["torch>=2.4", "tensorboard>=2.16"]},
+    extras_require={
+        "train": ["torch>=2.4", "tensorboard>=2.16"],
+        "bench": ["envpool==1.2.5", "stable-baselines3==2.9.2"],
+    },
     entry_points={
         "console_scripts": [
             "her-robot = her_robot.cli:main",

@@ -61,8 +61,8 @@ def _add_train(commands) -> None:
     parser = commands.add_parser(
         "train",
         help="train a policy",
-        description="Train a policy with DDPG + HER. The run's folder holds config.yaml, progress.csv, TensorBoard "
-        "events, success.png, checkpoints, and in policy/ the best policy so far.",
+        description="Train a policy with hindsight experience replay: DDPG, TD3 or SAC. The run's folder holds "
+        "config.yaml, progress.csv, TensorBoard events, success.png, checkpoints and, in policy/, the best so far.",
     )
     parser.add_argument("task", metavar="TASK", help="such as fetch_push; `her-robot tasks` lists them")
     parser.add_argument(
@@ -80,12 +80,20 @@ def _add_train(commands) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run; default: runs/TASK-seedN")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of everything that is random; default: 0")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="train N times, with seeds from --seed on, and draw the median and the quartiles; one that fails does not "
+        "stop the others",
+    )
     parser.add_argument("--steps", type=int, metavar="N", help="environment steps in all")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="where the networks live; the same as --set device=")
     parser.add_argument(
         "--until-success",
         type=float,
         metavar="RATE",
-        help="stop as soon as an evaluation reaches this rate, such as 0.95",
+        help="stop as soon as an evaluation reaches this rate, such as 0.95, and another one confirms it",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the run's folder")
     parser.set_defaults(run=_train)
@@ -154,6 +162,10 @@ def _train(options: argparse.Namespace) -> int:
         from her_robot.policy.train import train_command
     except ModuleNotFoundError as error:
         raise HerRobotError(f"training needs {error.name}; install her_robot[train]") from None
+    if options.device is not None:
+        options.overrides.append(f"device={options.device}")
+    if options.seeds is not None:
+        return _train_seeds(options)
     return train_command(
         options.task,
         options.config,
@@ -164,6 +176,22 @@ def _train(options: argparse.Namespace) -> int:
         options.until_success,
         options.resume,
     )
+
+
+def _train_seeds(options: argparse.Namespace) -> int:
+    from her_robot.errors import ConfigurationError
+    from her_robot.policy.config import load_config
+    from her_robot.policy.seeds import train_seeds
+
+    if options.seeds < 1:
+        raise ConfigurationError(f"--seeds is {options.seeds}; at least 1 run is needed")
+    load_config(options.task, options.config, options.overrides)
+    named = {"--config": options.config, "--steps": options.steps, "--until-success": options.until_success}
+    common = [text for name, value in named.items() if value is not None for text in (name, str(value))]
+    common += [text for override in options.overrides for text in ("--set", override)]
+    first = options.seed or 0
+    directory = options.out or Path("runs") / f"{options.task}-seeds"
+    return train_seeds(options.task, range(first, first + options.seeds), directory, common, options.resume)
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -135,6 +135,14 @@ def achieved_goal(contract: Contract, state: RobotState) -> np.ndarray:
     return _object_of(state).position if contract.has_object else state.grip_position
 
 
+def goal_difference(contract: Contract, observation: np.ndarray, desired: np.ndarray) -> np.ndarray:
+    """What is missing to the goal, as the policy sees it: desired less achieved, shape (..., goal_size) [m].
+
+    The observation holds what is achieved as the term that the goal is named after.
+    """
+    return desired - observation[..., term_slice(contract, contract.goal.name)]
+
+
 def goal_distance(achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
     """Euclidean distance between two goals of shape (..., goal_size), shape (...) [m]."""
     return np.linalg.norm(achieved - desired, axis=-1)
@@ -266,7 +274,7 @@ def _box(center: tuple[float, ...], half_width: float) -> tuple[tuple[float, ...
 def _plane(
     home: tuple[float, float, float], half_width: float, height: float, ahead: float = 0.0, lift: float = 0.0
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Lowest and highest corner of a square of goals around or `ahead` of home, at a height and up to `lift` above."""
+    """Lowest and highest corner of a square of goals `ahead` of home, at a height and up to `lift` above."""
     low, high = _box((home[0] + ahead, home[1]), half_width)
     return (*low, height), (*high, round(height + lift, 7))
 

@@ -36,6 +36,10 @@ class TrainingDivergedError(HerRobotError):
     """A loss or a parameter became NaN or infinite."""
 
 
+class ProcessesError(HerRobotError):
+    """The processes of a data-parallel run cannot find each other, differ, or have lost one of them."""
+
+
 class LoopError(HerRobotError):
     """The robot in the loop did not come up, died, or stopped answering."""
 

@@ -169,9 +169,9 @@ class Sensing:
         return _select(self._nominal, state, seen)
 
     def _watch(self, obj: ObjectState, state: RobotState) -> None:
-        self._positions = np.roll(self._positions, 1, axis=0)
-        self._rotations = np.roll(self._rotations, 1, axis=0)
-        self._positions[0], self._rotations[0] = obj.position, obj.rotation
+        for history, newest in ((self._positions, obj.position), (self._rotations, obj.rotation)):
+            history[1:] = history[:-1]
+            history[0] = newest
         now = self._steps * self._period
         begins = self._rng.random(now.size) < self._occlusion_rate * self._period
         duration = self._config.occlusion_duration.sample(self._rng, now.size)
@@ -202,15 +202,18 @@ class Sensing:
 
     def _look(self, seen: np.ndarray) -> None:
         """Show the tracker the object as it was when the newest image was taken."""
-        rows = np.arange(seen.size)
         captured = self._phase + self._frame / self._config.camera_rate
-        steps_ago = np.clip(self._steps - captured / self._period, 0, _HISTORY - 1.001)
-        index, part = steps_ago.astype(int), (steps_ago % 1.0)[:, None]
-        position = (1 - part) * self._positions[index, rows] + part * self._positions[index + 1, rows]
-        rotation = self._rotations[np.rint(steps_ago).astype(int), rows]
-        position = position + self._position_bias + self._position_noise * self._rng.standard_normal(position.shape)
+        noise = self._rng.standard_normal((seen.size, 3))
         yaw = self._yaw_noise * self._rng.standard_normal(seen.size)
-        self._tracker.update(seen, captured, position, _about_z(yaw) @ rotation)
+        # Noise is drawn for all, so that what one row sees does not depend on what the others see; the rest is not.
+        rows = np.flatnonzero(seen)
+        steps_ago = np.clip(self._steps[rows] - captured[rows] / self._period, 0, _HISTORY - 1.001)
+        index, part = steps_ago.astype(int), (steps_ago % 1.0)[:, None]
+        exact = (1 - part) * self._positions[index, rows] + part * self._positions[index + 1, rows]
+        position, rotation = np.zeros((seen.size, 3)), np.zeros((seen.size, 3, 3))
+        position[rows] = exact + self._position_bias[rows] + self._position_noise[rows] * noise[rows]
+        rotation[rows] = _about_z(yaw[rows]) @ self._rotations[np.rint(steps_ago).astype(int), rows]
+        self._tracker.update(seen, captured, position, rotation)
 
     def _newest_frame(self, row) -> np.ndarray:
         """Index of the newest image that has arrived; negative for one taken before the episode."""

@@ -19,7 +19,7 @@ import safetensors.numpy
 
 from her_robot import resources
 from her_robot.configuration import write_atomically
-from her_robot.contract import CONTRACTS, Contract, contract_of, differences
+from her_robot.contract import CONTRACTS, Contract, contract_of, differences, goal_difference
 from her_robot.errors import BundleError
 
 FORMAT_VERSION = 1
@@ -56,9 +56,12 @@ class PolicyBundle:
         expected = self.contract.observation_size, self.contract.goal_size
         if sizes != expected:
             raise ValueError(f"observation and goal have sizes {sizes}; {self.contract.task} has {expected}")
-        hidden = np.concatenate(
-            [self._normalized("observation", observation), self._normalized("goal", desired_goal)], axis=-1
-        ).astype(np.float32)
+        seen = {"observation": observation, "goal": desired_goal}
+        if "normalizer.difference.mean" in self.tensors:
+            seen["difference"] = goal_difference(self.contract, observation, desired_goal)
+        hidden = np.concatenate([self._normalized(*item) for item in seen.items()], axis=-1).astype(np.float32)
+        if "inputs.columns" in self.tensors:
+            hidden = hidden[..., self.tensors["inputs.columns"]]
         depth = sum(name.endswith(".weight") and name.startswith("layer") for name in self.tensors)
         for index in range(depth):
             hidden = hidden @ self.tensors[f"layer{index}.weight"].T + self.tensors[f"layer{index}.bias"]

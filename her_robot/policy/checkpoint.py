@@ -42,7 +42,7 @@ def save_checkpoint(directory: Path, env_steps: int, checkpoint: Checkpoint) -> 
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; earlier checkpoints are untouched.
     """
-    final = directory / f"{_PREFIX}{env_steps:010d}"
+    final = _path(directory, env_steps)
     temporary = directory / f".{final.name}.partial"
     try:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -67,16 +67,17 @@ def save_checkpoint(directory: Path, env_steps: int, checkpoint: Checkpoint) -> 
     return final
 
 
-def load_checkpoint(directory: Path) -> Checkpoint:
-    """Read the newest checkpoint below `directory`.
+def load_checkpoint(directory: Path, env_steps: int | None = None) -> Checkpoint:
+    """Read a checkpoint below `directory`.
+
+    Args:
+        directory: where they are.
+        env_steps: which; default: the newest.
 
     Raises:
         CheckpointError: there is none, or it cannot be read.
     """
-    found = _checkpoints(directory)
-    if not found:
-        raise CheckpointError(f"{directory}: no checkpoint to resume from; start the run without --resume")
-    path = found[-1]
+    path = _newest(directory) if env_steps is None else _path(directory, env_steps)
     try:
         return Checkpoint(
             tensors=safetensors.torch.load_file(path / "tensors.safetensors"),
@@ -84,9 +85,32 @@ def load_checkpoint(directory: Path) -> Checkpoint:
             state=json.loads((path / "state.json").read_text()),
         )
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be read ({error}); delete this folder to resume from the one before"
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def load_state(directory: Path) -> Mapping[str, Any]:
+    """The state alone of the newest checkpoint: what it is of, without its gigabytes.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be read.
+    """
+    path = _newest(directory)
+    try:
+        return json.loads((path / "state.json").read_text())
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+
+
+def checkpoint_steps(directory: Path) -> list[int]:
+    """At which environment steps there are checkpoints, in order."""
+    return [int(path.name.removeprefix(_PREFIX)) for path in _checkpoints(directory)]
+
+
+def discard_after(directory: Path, env_steps: int) -> None:
+    """Remove checkpoints that are newer than the one a run goes on from: they are of another course of it."""
+    for steps in checkpoint_steps(directory):
+        if steps > env_steps:
+            shutil.rmtree(_path(directory, steps))
 
 
 def has_checkpoint(directory: Path) -> bool:
@@ -108,6 +132,21 @@ def check_disk_space(directory: Path, checkpoint_bytes: int) -> None:
             f"{directory}: {free / 1e9:.2f} GB free, but checkpoints may need {needed / 1e9:.2f} GB; free some space, "
             "choose another --out, or set a smaller buffer_steps"
         )
+
+
+def _path(directory: Path, env_steps: int) -> Path:
+    return directory / f"{_PREFIX}{env_steps:010d}"
+
+
+def _newest(directory: Path) -> Path:
+    found = _checkpoints(directory)
+    if not found:
+        raise CheckpointError(f"{directory}: no checkpoint to resume from; start the run without --resume")
+    return found[-1]
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path}: cannot be read ({error}); delete this folder to resume from the one before")
 
 
 def _checkpoints(directory: Path) -> list[Path]:

@@ -17,16 +17,27 @@ class NetworkConfig:
     """Units of each hidden layer."""
     layer_norm: bool = True
     """Normalise each hidden layer before its ReLU."""
+    goal_difference: bool = True
+    """Show the networks what is missing to the goal beside observation and goal."""
+    positions: Literal["absolute", "relative"] = "absolute"
+    """`relative` leaves out the horizontal coordinates of gripper, object and goal, so that what was learnt in one
+    place holds in all: networks then see distances alone. It needs goal_difference."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the products between hidden layers in training; `auto` is bfloat16 where the machine is far faster with it."""
 
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """DDPG (Lillicrap et al. 2015) as in Plappert et al. 2018, appendix B."""
+    """The actor-critic; by default DDPG (Lillicrap et al. 2015) as in Plappert et al. 2018, appendix B."""
 
+    algorithm: Literal["ddpg", "td3", "sac"] = "ddpg"
+    """`ddpg`, `td3` (Fujimoto et al. 2018) or `sac` (Haarnoja et al. 2018)."""
     learning_rate: float = 1e-3
     """Step size of Adam, for both networks."""
     gamma: float = 0.98
     """Discount for one control period; targets are clipped to [-1 / (1 - gamma), 0]."""
+    n_step: int = 1
+    """Steps of reward that a target sums before it bootstraps."""
     polyak: float = 0.95
     """Weight that target networks keep when they are updated."""
     target_interval: int = 1
@@ -35,6 +46,14 @@ class AgentConfig:
     """Updates of the critic between two updates of the actor."""
     action_l2: float = 1.0
     """Weight of the mean squared action in the actor's loss."""
+    target_noise: float = 0.2
+    """td3: standard deviation of the noise on target actions."""
+    target_noise_clip: float = 0.5
+    """td3: that noise is clipped to +- this."""
+    temperature: float = 0.1
+    """sac: weight of entropy at first; it is tuned from then on."""
+    entropy: float = 1.0
+    """sac: aim of that tuning, as negative entropy for each action component."""
     imitation: float = 0.0
     """Weight, at first, of the mean squared difference from the task's guide in the actor's loss."""
     imitation_steps: int = 200_000
@@ -49,16 +68,45 @@ class ExplorationConfig:
     """Standard deviation of Gaussian noise on actions."""
     random_action: float = 0.3
     """Probability that an action is drawn uniformly instead."""
+    approach_episodes: float = 0.0
+    """Share of training episodes that begin with the gripper going to the object; of no effect without an object."""
+    approach_distance: float = 0.06
+    """The policy takes over when closed fingers are nearer than this to the object's centre [m]."""
+    grasp_distance: float = 0.03
+    """The policy takes over when open fingers are nearer than this to the object's centre [m]."""
     guided_episodes: float = 0.0
     """Share of training episodes that begin with the task's scripted guide acting, for a random number of steps."""
 
 
 @dataclass(frozen=True)
 class RelabelConfig:
-    """Hindsight experience replay (Andrychowicz et al. 2017), strategy `future`."""
+    """Hindsight experience replay (Andrychowicz et al. 2017): shares of a batch by where its goals come from.
 
-    probability: float = 0.8
-    """Share of a batch whose goal is replaced by one achieved later in the same episode; k = 4 is 0.8."""
+    What the shares leave of 1 keeps the goal that its episode had.
+    """
+
+    future: float = 0.8
+    """Achieved later in the same episode; 0.8 is k = 4 in the paper."""
+    final: float = 0.0
+    """Achieved at the end of the same episode."""
+    episode: float = 0.0
+    """Achieved at any time of the same episode."""
+    random: float = 0.0
+    """Achieved at any time of any episode."""
+    past_desired: float = 0.0
+    """Desired in any episode."""
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """Which experience is replayed."""
+
+    still_weight: float = 1.0
+    """How often episodes are drawn in which the achieved goal has not moved, relative to those in which it has."""
+    moved_distance: float = 0.01
+    """An achieved goal has moved if it went farther than this from where it began [m]."""
+    mirrored: bool = False
+    """Reflect half of the transitions in the vertical plane through the home position."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +163,7 @@ class TrainConfig:
     agent: AgentConfig = field(default_factory=AgentConfig)
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
     relabel: RelabelConfig = field(default_factory=RelabelConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
@@ -125,6 +174,9 @@ class TrainConfig:
             "updates_per_cycle": self.updates_per_cycle,
             "batch_size": self.batch_size,
             "agent.learning_rate": self.agent.learning_rate,
+            "agent.n_step": self.agent.n_step,
+            "agent.temperature": self.agent.temperature,
+            "replay.still_weight": self.replay.still_weight,
             "agent.target_interval": self.agent.target_interval,
             "agent.actor_interval": self.agent.actor_interval,
             "agent.imitation_steps": self.agent.imitation_steps,
@@ -137,7 +189,9 @@ class TrainConfig:
                 raise ValueError(f"{name} must be above 0, found {value}")
         shares = {
             "exploration.random_action": self.exploration.random_action,
-            "relabel.probability": self.relabel.probability,
+            "exploration.approach_episodes": self.exploration.approach_episodes,
+            **{f"relabel.{name}": share for name, share in vars(self.relabel).items()},
+            "relabel (their sum)": round(sum(vars(self.relabel).values()), 9),
             "exploration.guided_episodes": self.exploration.guided_episodes,
             "agent.polyak": self.agent.polyak,
         }
@@ -148,6 +202,8 @@ class TrainConfig:
             raise ValueError(f"agent.gamma must lie between 0 and 1, found {self.agent.gamma}")
         if self.num_threads < 0 or self.warmup_steps < 0:
             raise ValueError("num_threads and warmup_steps must not be negative")
+        if self.network.positions == "relative" and not self.network.goal_difference:
+            raise ValueError("network.positions is relative: network.goal_difference must be true")
         if not self.network.hidden_sizes or min(self.network.hidden_sizes) < 1:
             raise ValueError(f"network.hidden_sizes must be positive, found {list(self.network.hidden_sizes)}")
         contract = contract_of(self.task)

@@ -19,19 +19,16 @@ _PACKAGES = ("her_robot", "mujoco", "gymnasium-robotics", "gymnasium", "torch", 
 
 def export_bundle(learner: Learner, config: TrainConfig, preset: RandomizationPreset) -> PolicyBundle:
     """The learner's policy, its normalisers, and a golden trace over what it has met."""
-    tensors = _actor_tensors(learner)
-    tensors |= _normalizer_tensors("observation", learner.observation_normalizer, config)
-    tensors |= _normalizer_tensors("goal", learner.goal_normalizer, config)
+    tensors = {**_actor_tensors(learner), "inputs.columns": learner.inputs.columns}
+    for name, normalizer in learner.inputs.normalizers.items():
+        tensors |= _normalizer_tensors(name, normalizer)
     card = {
         "training": configuration.to_mapping(config),
         "randomization": configuration.to_mapping(preset),
         "versions": versions(),
     }
-    episodes = learner.buffer.episodes
-    rng = np.random.default_rng(0)
-    episode, step = learner.buffer.draw(_GOLDEN_STEPS, rng)
     bundle = PolicyBundle(learner.contract, card, tensors)
-    return bundle.with_golden_trace(episodes.observation[episode, step], episodes.desired_goal[episode])
+    return bundle.with_golden_trace(*_golden_inputs(learner))
 
 
 def versions() -> dict[str, Any]:
@@ -45,22 +42,29 @@ def versions() -> dict[str, Any]:
     return found
 
 
+def _golden_inputs(learner: Learner) -> tuple[np.ndarray, np.ndarray]:
+    """Observations and desired goals that were met in training."""
+    episodes, rng = learner.buffer.episodes, np.random.default_rng(0)
+    count, steps = episodes.action.shape[:2]
+    episode, step = rng.integers(count, size=_GOLDEN_STEPS), rng.integers(steps, size=_GOLDEN_STEPS)
+    return episodes.observation[episode, step].cpu().numpy(), episodes.desired_goal[episode].cpu().numpy()
+
+
 def _actor_tensors(learner: Learner) -> dict[str, np.ndarray]:
-    state = {name: tensor.detach().cpu().numpy() for name, tensor in learner.agent.actor.layers.state_dict().items()}
-    modules = sorted({int(name.split(".")[0]) for name in state})
-    linear = [index for index in modules if state[f"{index}.weight"].ndim == 2]
-    tensors = {}
-    for layer, index in enumerate(linear):
-        tensors |= {f"layer{layer}.{part}": state[f"{index}.{part}"] for part in ("weight", "bias")}
-        if f"{index + 1}.weight" in state and index + 1 not in linear:
-            tensors |= {f"norm{layer}.{part}": state[f"{index + 1}.{part}"] for part in ("weight", "bias")}
-    return tensors
+    tensors, layers = {}, learner.agent.actor.layers
+    for index, layer in enumerate(layers):
+        # Of a stochastic actor's outputs, only the means act.
+        rows = learner.contract.action_size if index == len(layers) - 1 else len(layer.bias)
+        tensors |= {f"layer{index}.weight": layer.weight[:rows], f"layer{index}.bias": layer.bias[:rows]}
+        if layer.scale is not None and layer.shift is not None:
+            tensors |= {f"norm{index}.weight": layer.scale, f"norm{index}.bias": layer.shift}
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
 
 
-def _normalizer_tensors(name: str, normalizer: Normalizer, config: TrainConfig) -> dict[str, np.ndarray]:
-    clips = np.array([config.normalizer.observation_clip, config.normalizer.normalized_clip], np.float32)
+def _normalizer_tensors(name: str, normalizer: Normalizer) -> dict[str, np.ndarray]:
+    clips = np.array([normalizer.config.observation_clip, normalizer.config.normalized_clip], np.float32)
     return {
-        f"normalizer.{name}.mean": normalizer.mean,
-        f"normalizer.{name}.std": normalizer.std,
+        f"normalizer.{name}.mean": normalizer.mean.cpu().numpy().copy(),
+        f"normalizer.{name}.std": normalizer.std.cpu().numpy().copy(),
         f"normalizer.{name}.clips": clips,
     }

@@ -21,6 +21,8 @@ _PUSH_HEIGHT = -0.003
 """The grip point during a push, above the object's centre [m]."""
 _DONE = 0.012
 """The object is left alone when it is nearer to the goal than this [m]."""
+_DESCENT = 3.0
+"""Open fingers stay at least this many times as high above the object as they are aside of it."""
 _GAIN = 15.0
 """Action per metre of error: one period's displacement is 0.05 m times the action."""
 
@@ -58,6 +60,28 @@ def guide_push(contract: Contract, observation: np.ndarray, desired_goal: np.nda
     action[:, :3] = np.clip(_GAIN * (target - grip), -1.0, 1.0)
     action[distance[:, 0] < _DONE] = 0.0
     return action
+
+
+def approach_object(contract: Contract, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How a gripper goes to its object, and how far it still has to go.
+
+    Closed fingers go straight there. Open ones come from above, so that the object ends up between them.
+
+    Args:
+        contract: of a task with an object.
+        observation: (n, observation_size).
+
+    Returns:
+        Actions (n, action_size), and distances (n,) [m].
+    """
+    remaining = observation[:, term_slice(contract, "object_rel_pos")].copy()
+    distance = np.linalg.norm(remaining, axis=1)
+    action = np.ones((len(observation), contract.action_size))
+    if not contract.gripper_blocked:
+        aside = np.linalg.norm(remaining[:, :2], axis=1)
+        remaining[:, 2] += np.minimum(_DESCENT * aside, _CLEAR_HEIGHT)
+    action[:, :3] = np.clip(_GAIN * remaining, -1.0, 1.0)
+    return action, distance
 
 
 GUIDES: dict[str, Callable[[Contract, np.ndarray, np.ndarray], np.ndarray]] = {"fetch_push": guide_push}

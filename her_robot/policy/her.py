@@ -1,30 +1,48 @@
 """Hindsight experience replay (Andrychowicz et al. 2017, arXiv 1707.01495): what was achieved becomes the goal."""
 
-import numpy as np
+import torch
+from torch import Tensor
+
+from her_robot.policy.config import RelabelConfig
+
+STRATEGIES = ("future", "final", "episode", "random", "past_desired")
+"""`future`: achieved later in the same episode. `final`: at its end. `episode`: at any time of it. `random`: at any
+time of any episode. `past_desired`: what any episode was meant to achieve."""
 
 
 def hindsight_goals(
-    achieved: np.ndarray,
-    desired: np.ndarray,
-    episode: np.ndarray,
-    step: np.ndarray,
-    probability: float,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Goals for drawn transitions, by the strategy `future`.
+    achieved: Tensor,
+    desired: Tensor,
+    episode: Tensor,
+    step: Tensor,
+    config: RelabelConfig,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Goals for drawn transitions.
 
     Args:
         achieved: what each episode achieved at each time, (episodes, T + 1, g).
-        desired: what it was meant to achieve at each time, (episodes, T + 1, g).
+        desired: what each episode was meant to achieve, (episodes, g).
         episode: (n,), index of each transition's episode.
         step: (n,), index t of each transition, which leads from time t to t + 1.
-        probability: chance that a goal is replaced by one achieved at a time drawn uniformly from t + 1 ... T.
-        rng: source of the draws.
+        config: share of each strategy; the rest keeps its goal.
+        generator: source of the draws.
 
     Returns:
-        Goals (n, g), and which of them were replaced, boolean (n,).
+        Goals (n, g), and by which strategy each was chosen (n,): an index into `STRATEGIES`, or their number where
+        the goal was kept.
     """
-    last = achieved.shape[1] - 1
-    future = step + 1 + np.floor(rng.random(step.shape) * (last - step)).astype(int)
-    replaced = rng.random(step.shape) < probability
-    return np.where(replaced[:, None], achieved[episode, future], desired[episode, step + 1]), replaced
+    shares = torch.tensor([getattr(config, name) for name in STRATEGIES], device=step.device)
+    chance, when, whose = torch.rand((3, len(step)), generator=generator, device=step.device)
+    chosen = torch.searchsorted(shares.cumsum(0), chance, right=True)
+    last, count = achieved.shape[1] - 1, achieved.shape[0]
+    # Rounding can make the product of a draw below 1 and n equal to n.
+    future = torch.minimum(step + 1 + (when * (last - step)).long(), torch.full_like(step, last))
+    any_time = (when * (last + 1)).long().clamp_(max=last)
+    any_episode = (whose * count).long().clamp_(max=count - 1)
+    times = torch.stack([future, torch.full_like(step, last), any_time, any_time, any_time, any_time])
+    of_any_episode = (chosen == STRATEGIES.index("random")) | (chosen == STRATEGIES.index("past_desired"))
+    source = torch.where(of_any_episode, any_episode, episode)
+    time = times.gather(0, chosen[None])[0]
+    is_desired = (chosen >= STRATEGIES.index("past_desired"))[:, None]
+    return torch.where(is_desired, desired[source], achieved[source, time]), chosen

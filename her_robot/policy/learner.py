@@ -2,55 +2,102 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from her_robot.contract import Contract, sparse_reward
+from her_robot.contract import Contract
 from her_robot.errors import TrainingDivergedError
+from her_robot.policy.agent import Agent, Batch, Losses
 from her_robot.policy.config import TrainConfig
-from her_robot.policy.ddpg import Agent, Batch, Losses
+from her_robot.policy.ddpg import Ddpg, Td3
 from her_robot.policy.guide import GUIDES
 from her_robot.policy.her import hindsight_goals
-from her_robot.policy.normalizer import Normalizer
-from her_robot.policy.replay import Episodes, ReplayBuffer
+from her_robot.policy.inputs import Inputs
+from her_robot.policy.mirror import Mirror
+from her_robot.policy.perceptron import Perceptron
+from her_robot.policy.processes import Processes
+from her_robot.policy.replay import Episodes, ReplayBuffer, StoredEpisodes
+from her_robot.policy.sac import Sac, sample_actions
+
+ALGORITHMS: dict[str, type[Agent]] = {"ddpg": Ddpg, "td3": Td3, "sac": Sac}
+"""By their names in the configuration."""
 
 _UPDATES_PER_DRAW = 20
 """Batches drawn together: drawing many at once costs little more than drawing one."""
 
 
-class Learner:
-    """DDPG + HER for one task."""
+class Policy:
+    """A copy of the learner's policy that acts while the learner goes on, in float32 as a bundle does."""
 
-    def __init__(self, contract: Contract, config: TrainConfig) -> None:
+    def __init__(self, actor: Perceptron, inputs: Inputs, action_size: int, device: torch.device) -> None:
+        self._actor, self._inputs, self._device = actor, inputs, device
+        self._action_size = action_size
+
+    def act(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+        """Deterministic actions (n, action_size) for observations (n, observation_size) and goals (n, goal_size)."""
+        return torch.tanh(self._outputs(observation, desired_goal)[:, : self._action_size]).cpu().numpy()
+
+    def explore(self, observation: np.ndarray, desired_goal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Actions to explore with: drawn, if the policy is stochastic, and otherwise those of `act`."""
+        outputs = self._outputs(observation, desired_goal).cpu().numpy()
+        if outputs.shape[-1] == self._action_size:
+            return np.tanh(outputs)
+        return sample_actions(outputs, rng)
+
+    def _outputs(self, observation: np.ndarray, desired_goal: np.ndarray) -> Tensor:
+        arrays = (np.asarray(values, np.float32) for values in (observation, desired_goal))
+        return self._actor(self._inputs(*(torch.from_numpy(array).to(self._device) for array in arrays)))
+
+
+class Learner:
+    """Hindsight experience replay with an actor-critic, for one task."""
+
+    def __init__(self, contract: Contract, config: TrainConfig, processes: Processes | None = None) -> None:
         self.contract = contract
         self._config = config
-        self.observation_normalizer = Normalizer(contract.observation_size, config.normalizer)
-        self.goal_normalizer = Normalizer(contract.goal_size, config.normalizer)
-        inputs = contract.observation_size + contract.goal_size
-        self.agent = Agent(inputs, contract.action_size, config.network, config.agent, config.device)
+        self._processes = processes or Processes(config.device)
+        self.device = self._processes.device
+        self._generator = torch.Generator(self.device).manual_seed(config.seed * 1000)
+        self.inputs = Inputs(contract, config.normalizer, config.network, self.device)
+        self.agent = ALGORITHMS[config.agent.algorithm](
+            self.inputs.size,
+            contract.action_size,
+            config.network,
+            config.agent,
+            self.device,
+            self._generator,
+            self._processes.average,
+        )
+        if self._processes.rank:
+            # Networks begin alike in all processes; from here on each makes draws of its own.
+            self._generator.manual_seed(config.seed * 1000 + self._processes.rank)
         self.buffer = ReplayBuffer(
             config.buffer_steps,
             contract.episode_steps,
             contract.observation_size,
             contract.goal_size,
             contract.action_size,
+            config.replay.still_weight,
+            config.replay.moved_distance,
+            self.device,
         )
+        self._mirror = Mirror(contract, self.device) if config.replay.mirrored else None
 
-    def act(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
-        """Deterministic actions (n, action_size) for observations (n, observation_size) and goals (n, goal_size)."""
-        return self.agent.act(self._inputs(observation, desired_goal))
+    def policy(self) -> Policy:
+        """A copy of the policy as it is now."""
+        actor = self.agent.actor.in_float32()
+        return Policy(actor, self.inputs.snapshot(), self.contract.action_size, self.device)
 
     def take_in(self, episodes: Episodes) -> None:
         """Store episodes, and let the normalisers see them."""
         self.buffer.add(episodes)
-        self.observation_normalizer.update(episodes.observation)
-        self.goal_normalizer.update(episodes.achieved_goal)
-        self.goal_normalizer.update(episodes.desired_goal)
+        sums = self.inputs.sums_of(episodes.observation, episodes.achieved_goal, episodes.desired_goal)
+        self.inputs.add(self._processes.sum(sums))
 
-    def learn(self, updates: int, rng: np.random.Generator, imitation: float = 0.0) -> Losses:
+    def learn(self, updates: int, imitation: float = 0.0) -> Losses:
         """Update the networks `updates` times.
 
         Args:
             updates: how often.
-            rng: source of the draws.
             imitation: weight of the squared difference from the guide's actions.
 
         Raises:
@@ -59,7 +106,7 @@ class Learner:
         critic_losses, values = [], []
         while updates:
             drawn = min(updates, _UPDATES_PER_DRAW)
-            for batch in self._batches(drawn, rng, guided=imitation > 0.0):
+            for batch in self._batches(drawn, guided=imitation > 0.0):
                 critic_loss, value = self.agent.update(batch, imitation)
                 critic_losses.append(critic_loss)
                 if value is not None:
@@ -74,27 +121,55 @@ class Learner:
             )
         return losses
 
-    def _batches(self, count: int, rng: np.random.Generator, guided: bool) -> list[Batch]:
+    def random_state(self) -> np.ndarray:
+        """State of the generator behind all draws."""
+        return self._generator.get_state().numpy()
+
+    def set_random_state(self, state: np.ndarray) -> None:
+        """Continue the draws of an earlier run."""
+        self._generator.set_state(torch.from_numpy(state))
+
+    def _batches(self, count: int, guided: bool) -> list[Batch]:
         """Transitions with goals in hindsight and, where it is `guided`, with what the guide would do about them."""
         size, episodes = self._config.batch_size, self.buffer.episodes
-        episode, step = self.buffer.draw(count * size, rng)
-        desired = np.broadcast_to(episodes.desired_goal[:, None], episodes.achieved_goal.shape)
+        episode, step = self.buffer.draw(count * size, self._generator)
         goals, _ = hindsight_goals(
-            episodes.achieved_goal, desired, episode, step, self._config.relabel.probability, rng
+            episodes.achieved_goal, episodes.desired_goal, episode, step, self._config.relabel, self._generator
         )
-        observation = episodes.observation[episode, step]
-        arrays = [
-            self._inputs(observation, goals),
-            self._inputs(episodes.observation[episode, step + 1], goals),
-            episodes.action[episode, step],
-            sparse_reward(self.contract, episodes.achieved_goal[episode, step + 1], goals),
+        rewards, discounts, ahead = self._returns(episodes, episode, step, goals)
+        observation, action = episodes.observation[episode, step], episodes.action[episode, step]
+        next_observation = episodes.observation[episode, ahead]
+        if self._mirror:
+            rows = torch.rand(len(step), generator=self._generator, device=self.device) < 0.5
+            observation = self._mirror.observation(observation, rows)
+            next_observation = self._mirror.observation(next_observation, rows)
+            goals, action = self._mirror.goal(goals, rows), self._mirror.action(action, rows)
+        tensors = [
+            self.inputs(observation, goals),
+            self.inputs(next_observation, goals),
+            action,
+            rewards,
+            discounts,
         ]
         if guided:
-            arrays.append(GUIDES[self.contract.task](self.contract, observation, goals).astype(np.float32))
-        tensors = [
-            torch.from_numpy(array.reshape(count, size, *array.shape[1:])).to(self.agent.device) for array in arrays
-        ]
-        return [Batch(*(tensor[i] for tensor in tensors)) for i in range(count)]
+            guide = GUIDES[self.contract.task](self.contract, observation.cpu().numpy(), goals.cpu().numpy())
+            tensors.append(torch.from_numpy(guide.astype(np.float32)).to(self.device))
+        parts = [tensor.view(count, size, *tensor.shape[1:]) for tensor in tensors]
+        return [Batch(*(part[i] for part in parts)) for i in range(count)]
 
-    def _inputs(self, observation: np.ndarray, goal: np.ndarray) -> np.ndarray:
-        return np.concatenate([self.observation_normalizer(observation), self.goal_normalizer(goal)], axis=-1)
+    def _returns(
+        self, episodes: StoredEpisodes, episode: Tensor, step: Tensor, goals: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Discounted rewards (n,) up to `n_step` steps ahead, the discount (n,) of what follows, and its time (n,)."""
+        gamma, last = self._config.agent.gamma, episodes.achieved_goal.shape[1] - 1
+        rewards = torch.zeros(len(step), device=self.device)
+        discounts = torch.ones(len(step), device=self.device)
+        ahead = step
+        for _ in range(self._config.agent.n_step):
+            within = ahead < last
+            ahead = torch.where(within, ahead + 1, ahead)
+            distance = torch.linalg.vector_norm(episodes.achieved_goal[episode, ahead] - goals, dim=-1)
+            missed = (distance > self.contract.success_distance) & within
+            rewards -= discounts * missed
+            discounts = torch.where(within, discounts * gamma, discounts)
+        return rewards, discounts, ahead

@@ -1,6 +1,8 @@
 """Running mean and standard deviation of what a network sees."""
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from her_robot.policy.config import NormalizerConfig
 
@@ -8,44 +10,44 @@ from her_robot.policy.config import NormalizerConfig
 class Normalizer:
     """Clips, centres, scales and clips again (Plappert et al. 2018, appendix B)."""
 
-    def __init__(self, size: int, config: NormalizerConfig) -> None:
-        self._config = config
-        self._sum = np.zeros(size)
-        self._sum_of_squares = np.zeros(size)
-        self._count = 0.0
-        self.mean = np.zeros(size, np.float32)
-        self.std = np.ones(size, np.float32)
+    def __init__(self, size: int, config: NormalizerConfig, device: torch.device | str = "cpu") -> None:
+        self.config = config
+        self.sums = np.zeros(2 * size + 1)
+        """Of samples (size,), of their squares (size,), and their number."""
+        self.mean = torch.zeros(size, device=device)
+        self.std = torch.ones(size, device=device)
+
+    def sums_of(self, values: np.ndarray) -> np.ndarray:
+        """What samples (..., size) add to `sums`."""
+        clip = self.config.observation_clip
+        samples = np.clip(values.reshape(-1, len(self.mean)), -clip, clip).astype(np.float64)
+        return np.concatenate([samples.sum(axis=0), np.square(samples).sum(axis=0), [len(samples)]])
+
+    def add(self, sums: np.ndarray) -> None:
+        """Take in samples by their `sums_of`."""
+        self.sums = self.sums + sums
+        self._derive()
 
     def update(self, values: np.ndarray) -> None:
         """Take in samples (..., size)."""
-        clip = self._config.observation_clip
-        samples = np.clip(values.reshape(-1, self.mean.size), -clip, clip).astype(np.float64)
-        self._sum += samples.sum(axis=0)
-        self._sum_of_squares += np.square(samples).sum(axis=0)
-        self._count += len(samples)
-        self._derive()
+        self.add(self.sums_of(values))
 
-    def __call__(self, values: np.ndarray) -> np.ndarray:
+    def __call__(self, values: Tensor) -> Tensor:
         """Normalised values, float32 of the same shape."""
-        config = self._config
-        clipped = np.clip(values, -config.observation_clip, config.observation_clip)
-        return np.clip((clipped - self.mean) / self.std, -config.normalized_clip, config.normalized_clip).astype(
-            np.float32
-        )
+        config = self.config
+        clipped = values.clamp(-config.observation_clip, config.observation_clip)
+        return ((clipped - self.mean) / self.std).clamp_(-config.normalized_clip, config.normalized_clip)
 
-    def state(self) -> dict[str, np.ndarray]:
-        """What `restore` needs."""
-        return {"sum": self._sum, "sum_of_squares": self._sum_of_squares, "count": np.array([self._count])}
-
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Continue from an earlier `state()`."""
-        self._sum = state["sum"].copy()
-        self._sum_of_squares = state["sum_of_squares"].copy()
-        self._count = float(state["count"][0])
-        if self._count:
+    def restore(self, sums: np.ndarray) -> None:
+        """Continue from earlier `sums`."""
+        self.sums = sums.copy()
+        if self.sums[-1]:
             self._derive()
 
     def _derive(self) -> None:
-        mean = self._sum / self._count
-        variance = np.maximum(self._sum_of_squares / self._count - np.square(mean), self._config.minimum_std**2)
-        self.mean, self.std = mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
+        size = len(self.mean)
+        mean = self.sums[:size] / self.sums[-1]
+        variance = self.sums[size:-1] / self.sums[-1] - np.square(mean)
+        std = np.sqrt(np.maximum(variance, self.config.minimum_std**2))
+        self.mean.copy_(torch.from_numpy(mean))
+        self.std.copy_(torch.from_numpy(std))

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressDisplay
@@ -144,17 +145,42 @@ def read_progress(path: Path) -> list[dict[str, str]]:
 
 def draw_curve(rows: list[dict[str, str]], title: str) -> bytes:
     """A PNG of success rates against environment steps."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _success_axes(title)
     steps = [int(row["env_steps"]) for row in rows]
     for column, label in (("success_rate", "nominal"), ("success_rate_randomized", "randomised")):
         points = [(step, float(row[column])) for step, row in zip(steps, rows, strict=True) if row[column]]
         if points:
             axes.plot(*zip(*points, strict=True), marker=".", label=label)
+    return _png(figure, axes)
+
+
+def draw_median_curve(curves: list[tuple[np.ndarray, np.ndarray]], title: str) -> bytes:
+    """A PNG of the median and the quartiles of several runs' success.
+
+    Args:
+        curves: environment steps (k,) and success (k,) of each run; one that ended early stays where it ended.
+        title: of the picture.
+    """
+    steps = np.unique(np.concatenate([at for at, _ in curves]))
+    success = np.array([np.interp(steps, at, rate) for at, rate in curves])
+    low, median, high = np.quantile(success, [0.25, 0.5, 0.75], axis=0)
+    figure, axes = _success_axes(title)
+    axes.fill_between(steps, low, high, alpha=0.25, label="quartiles")
+    axes.plot(steps, median, marker=".", label="median")
+    return _png(figure, axes)
+
+
+def _success_axes(title: str):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    axes = figure.subplots()
     axes.set(xlabel="environment steps", ylabel="success at the last step", ylim=(-0.02, 1.02), title=title)
     axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _png(figure, axes) -> bytes:
     axes.legend(loc="lower right")
     image = io.BytesIO()
     figure.savefig(image, format="png")

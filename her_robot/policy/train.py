@@ -1,18 +1,31 @@
-"""`her-robot train`: from a task's name to a policy bundle in a folder."""
+"""`her-robot train`: from a task's name to a policy bundle in a folder.
+
+Under torchrun the same command trains data-parallel:
+
+    torchrun --nproc-per-node 2 -m her_robot.policy.train fetch_push --out runs/push
+
+The process of rank 0 writes what all share; the others write their own checkpoints, and nothing else. See
+docs/scaling.md.
+"""
 
 import logging
 import shlex
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 
 from her_robot import configuration
 from her_robot.errors import CheckpointError
+from her_robot.policy.allocator import keep_freed_memory
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.policy.checkpoint import check_disk_space, has_checkpoint
 from her_robot.policy.config import TrainConfig, load_config
 from her_robot.policy.export import export_bundle
+from her_robot.policy.memory import check_memory, replay_bytes
+from her_robot.policy.processes import Processes
 from her_robot.policy.trackers import ConsoleTracker, CsvTracker, CurveTracker, TensorBoardTracker
 from her_robot.policy.training import Progress, Trainer
 
@@ -38,14 +51,15 @@ def train_command(
         out: folder of the run; default: runs/<task>-seed<seed>.
         seed: overrides the configuration's.
         steps: overrides the configuration's total_steps.
-        until_success: stop as soon as an evaluation in the nominal environment reaches this rate.
+        until_success: stop as soon as an evaluation in the nominal environment reaches this rate, and a second one,
+            over other seeds, does so too.
         resume: go on from the newest checkpoint in `out`.
 
     Returns:
         The exit status.
 
     Raises:
-        HerRobotError: anything that is wrong with the arguments, the configuration, or the disk.
+        HerRobotError: anything that is wrong with the arguments, the configuration, the memory or the disk.
     """
     extra = {"seed": seed, "total_steps": steps}
     overrides = [*(overrides or []), *(f"{key}={value}" for key, value in extra.items() if value is not None)]
@@ -54,17 +68,24 @@ def train_command(
     if not resume:
         _refuse_existing_run(directory)
     console = Console()
-    check_disk_space(directory, _largest_checkpoint(run_config))
-    trainer = Trainer(run_config, directory)
-    try:
+    keep_freed_memory()
+    with ExitStack() as stack:
+        processes = Processes(run_config.device)
+        stack.callback(processes.close)
+        processes.check_equal("configuration", configuration.dump_yaml(configuration.to_mapping(run_config)))
+        check_memory(run_config, processes.device, processes.count_here)
+        check_disk_space(directory, processes.count_here * replay_bytes(run_config))
+        trainer = Trainer(run_config, directory, processes)
+        stack.callback(trainer.close)
         if resume:
             trainer.resume()
-        else:
+        elif processes.is_writer:
             _write_config(directory, run_config)
-        _announce(console, run_config, directory, trainer.progress)
+        if not processes.is_writer:
+            _follow(trainer, until_success)
+            return 0
+        _announce(console, run_config, directory, trainer)
         _run(trainer, directory, console, until_success)
-    finally:
-        trainer.close()
     _measure(directory / "policy", trainer.progress, console)
     return 0
 
@@ -80,7 +101,7 @@ def _run(trainer: Trainer, directory: Path, console: Console, until_success: flo
     ]
     try:
         best = _best_score(directory)
-        for progress in trainer.run():
+        for progress in trainer.run(until_success):
             for tracker in trackers:
                 tracker.update(progress)
             if progress.success_rate is None:
@@ -88,12 +109,15 @@ def _run(trainer: Trainer, directory: Path, console: Console, until_success: flo
             if best is None or _score(progress) >= best:
                 best = _score(progress)
                 _export(trainer, progress, directory / "policy")
-            if until_success is not None and progress.success_rate >= until_success:
-                trainer.save()
-                break
     finally:
         for tracker in trackers:
             tracker.close()
+
+
+def _follow(trainer: Trainer, until_success: float | None) -> None:
+    """Work as a process that writes nothing but its checkpoints."""
+    for _ in trainer.run(until_success):
+        pass
 
 
 def _score(progress: Progress) -> float:
@@ -162,20 +186,24 @@ def _write_config(directory: Path, config: TrainConfig) -> None:
     configuration.write_atomically(directory / "config.yaml", text)
 
 
-def _largest_checkpoint(config: TrainConfig) -> int:
-    """Bytes of a checkpoint at the end of the run, but for the networks, which are small."""
-    from her_robot.contract import contract_of
-
-    contract = contract_of(config.task)
-    floats_per_step = contract.observation_size + contract.goal_size + contract.action_size
-    return 4 * floats_per_step * min(config.buffer_steps, config.total_steps)
-
-
-def _announce(console: Console, config: TrainConfig, directory: Path, progress: Progress) -> None:
+def _announce(console: Console, config: TrainConfig, directory: Path, trainer: Trainer) -> None:
     # Gymnasium warns of infinite observation bounds and the like; here they are Gymnasium-Robotics' own.
     logging.getLogger("gymnasium").setLevel(logging.ERROR)
-    verb = f"resuming at {progress.env_steps:,} steps" if progress.env_steps else "training"
+    steps, processes = trainer.progress.env_steps, trainer.processes
+    verb = f"resuming at {steps:,} steps" if steps else "training"
+    several = f" in each of {processes.count} processes" if processes.count > 1 else ""
     console.print(
-        f"[bold]{config.task}[/]: {verb}, seed {config.seed}, randomization {config.randomization}, "
-        f"{config.num_envs} environments → {directory}"
+        f"[bold]{config.task}[/]: {verb} with {config.agent.algorithm} on {processes.device.type}, seed {config.seed}, "
+        f"randomization {config.randomization}, {config.num_envs} environments{several} → {directory}"
     )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`her-robot train`, as a module for torchrun."""
+    from her_robot.cli import main as command_line
+
+    return command_line(["train", *(sys.argv[1:] if arguments is None else arguments)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,8 +1,13 @@
-"""The training loop. It yields progress; whoever wants to draw, log or stop consumes it."""
+"""The training loop. It yields progress; whoever wants to draw, log or stop consumes it.
+
+While the learner learns from the episodes so far, the next ones are played by a copy of the policy, in threads of the
+simulation. The two meet after every cycle, so a run does not depend on which of them is faster.
+"""
 
 import os
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,18 +17,30 @@ from gymnasium.vector import AutoresetMode
 
 from her_robot.contract import contract_of, is_success
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
-from her_robot.errors import TrainingDivergedError
-from her_robot.policy.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from her_robot.errors import CheckpointError, TrainingDivergedError
+from her_robot.policy.agent import Losses
+from her_robot.policy.checkpoint import (
+    Checkpoint,
+    checkpoint_steps,
+    discard_after,
+    load_checkpoint,
+    load_state,
+    save_checkpoint,
+)
 from her_robot.policy.config import TrainConfig
-from her_robot.policy.ddpg import Losses
-from her_robot.policy.guide import GUIDES
-from her_robot.policy.learner import Learner
+from her_robot.policy.exploration import Explorer
+from her_robot.policy.learner import Learner, Policy
+from her_robot.policy.processes import Processes
 from her_robot.policy.replay import Episodes
 from her_robot.sim.goal_env import BatchedGoalEnv
 
 _EVALUATION_SEED = 500_000_000
 """Evaluations during training take seeds from here on; final evaluations take others (`her_robot.evaluation`)."""
+_CONFIRMATION_SEED = 1_500_000_000
+"""Evaluations that confirm an earlier one take seeds from here on."""
 _EVALUATION_ROWS = 50
+_SEEDS_OF_A_PROCESS = 1_000_000
+"""Processes of a data-parallel run take their environments' seeds this far apart."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +54,9 @@ class Progress:
     wall_s: float
     """Time spent, over all sessions of the run [s]."""
     simulation_s: float
-    """Share of it that went into stepping environments [s]."""
+    """How long environments were stepped; learning goes on meanwhile [s]."""
     learning_s: float
-    """Share of it that went into updates [s]."""
+    """How long the networks were updated [s]."""
     exploring_success_rate: float
     """Final-step success of this cycle's training episodes."""
     losses: Losses | None
@@ -53,24 +70,29 @@ class Progress:
 class Trainer:
     """One run: environments, a learner, and the counters that a checkpoint holds."""
 
-    def __init__(self, config: TrainConfig, directory: Path) -> None:
-        torch.manual_seed(config.seed)
-        threads = config.num_threads or os.cpu_count() or 1
+    def __init__(self, config: TrainConfig, directory: Path, processes: Processes | None = None) -> None:
+        self.processes = processes or Processes(config.device)
+        threads = config.num_threads or max(1, (os.cpu_count() or 1) // self.processes.count_here)
         torch.set_num_threads(threads)
         self.config = config
         self.contract = contract_of(config.task)
         self.preset = load_preset(config.randomization)
-        self.learner = Learner(self.contract, config)
-        self._checkpoints = directory / "checkpoints"
+        self.learner = Learner(self.contract, config, self.processes)
+        rank = self.processes.rank
+        self._checkpoints = directory / "checkpoints" / (f"rank-{rank}" if rank else "")
         self._env = BatchedGoalEnv(config.task, config.num_envs, threads, self.preset, AutoresetMode.DISABLED)
-        self._env.reset(seed=config.seed)
+        self._env.reset(seed=config.seed + _SEEDS_OF_A_PROCESS * rank)
         self._evaluation_envs = _evaluation_envs(config, threads, self.preset)
-        self._guide = GUIDES.get(config.task)
-        self._rng = np.random.default_rng([config.seed, 1])
+        self._rng = np.random.default_rng([config.seed, 1, rank])
+        self._explorer = Explorer(self._env, config.exploration, self._rng)
+        self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
         self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None)
 
-    def run(self) -> Iterator[Progress]:
+    def run(self, until_success: float | None = None) -> Iterator[Progress]:
         """Train until `total_steps`; yields after every cycle, and checkpoints when one is due and at the end.
+
+        Args:
+            until_success: end as soon as an evaluation reaches this rate, and another, over other seeds, does so too.
 
         Raises:
             TrainingDivergedError: a loss became NaN or infinite; the message says where the state that led there is.
@@ -79,23 +101,36 @@ class Trainer:
         saved = time.monotonic()
         while self.progress.env_steps < self.config.total_steps:
             self.progress = self._cycle()
-            if time.monotonic() - saved >= self.config.checkpoint_interval:
+            # Processes of one run save at the same cycle: the writer's clock decides.
+            if self.processes.agree(time.monotonic() - saved >= self.config.checkpoint_interval):
                 self.save()
                 saved = time.monotonic()
             yield self.progress
+            rate = self.progress.success_rate
+            if (
+                until_success is not None
+                and rate is not None
+                and rate >= until_success
+                and self._confirm(until_success)
+            ):
+                break
         self.save()
+
+    def _confirm(self, rate: float) -> bool:
+        """Whether the policy reaches a rate over seeds that its last evaluation has not seen."""
+        return self._evaluate(_CONFIRMATION_SEED)["nominal"] >= rate
 
     def save(self, below: str = "") -> Path:
         """Write a checkpoint. A cycle begins with a reset: environments have no state but their random generators."""
         learner = self.learner
         arrays = {
             **_prefixed("replay", learner.buffer.state()),
-            **_prefixed("observation_normalizer", learner.observation_normalizer.state()),
-            **_prefixed("goal_normalizer", learner.goal_normalizer.state()),
-            "torch_rng": torch.get_rng_state().numpy(),
+            **{f"normalizer.{name}": normalizer.sums for name, normalizer in learner.inputs.normalizers.items()},
+            "learner_rng": learner.random_state(),
         }
         state = {
             "task": self.config.task,
+            "processes": self.processes.count,
             "progress": {name: getattr(self.progress, name) for name in _COUNTERS},
             "rng": self._rng.bit_generator.state,
             "environment_rngs": self._env.random_states(),
@@ -104,55 +139,82 @@ class Trainer:
         return save_checkpoint(self._checkpoints / below, self.progress.env_steps, checkpoint)
 
     def resume(self) -> None:
-        """Continue from the newest checkpoint.
+        """Continue from the newest checkpoint that all processes have.
 
         Raises:
-            CheckpointError: there is none, or it cannot be read.
+            CheckpointError: there is none, it cannot be read, or the run had another number of processes.
         """
-        checkpoint = load_checkpoint(self._checkpoints)
+        step = self._common_step()
+        checkpoint = load_checkpoint(self._checkpoints, step)
+        discard_after(self._checkpoints, step)
         arrays, state, learner = checkpoint.arrays, checkpoint.state, self.learner
         learner.agent.restore(dict(checkpoint.tensors))
         learner.buffer.restore(_below(arrays, "replay"))
-        learner.observation_normalizer.restore(_below(arrays, "observation_normalizer"))
-        learner.goal_normalizer.restore(_below(arrays, "goal_normalizer"))
-        torch.set_rng_state(torch.from_numpy(arrays["torch_rng"]))
+        for name, normalizer in learner.inputs.normalizers.items():
+            normalizer.restore(arrays[f"normalizer.{name}"])
+        learner.set_random_state(arrays["learner_rng"])
         self._rng.bit_generator.state = state["rng"]
         self._env.set_random_states(state["environment_rngs"])
         self.progress = replace(self.progress, **state["progress"])
 
+    def _common_step(self) -> int:
+        """Newest step that all processes have a checkpoint of: killed while saving, they differ by one."""
+        processes = self.processes
+        before = processes.writers(load_state(self._checkpoints).get("processes", 1) if processes.is_writer else 0)
+        if before != processes.count:
+            raise CheckpointError(
+                f"this run had {before:.0f} processes and now has {processes.count}; each goes on from a checkpoint of "
+                f"its own, so start as many again (torchrun --nproc-per-node {before:.0f}, see docs/scaling.md)"
+            )
+        steps = processes.common(checkpoint_steps(self._checkpoints))
+        if not steps:
+            raise CheckpointError(
+                f"{self._checkpoints}: no checkpoint that all {processes.count} processes have; --out must be a folder "
+                "that all machines see, and the run must have reached its first checkpoint"
+            )
+        return steps[-1]
+
     def close(self) -> None:
         """Stop the simulations' threads."""
+        self._player.shutdown()
         for env in (self._env, *self._evaluation_envs.values()):
             env.close()
 
     def _cycle(self) -> Progress:
+        """Play episodes and learn from those before, at the same time."""
         before, config = self.progress, self.config
         begun = time.perf_counter()
         warming_up = before.env_steps < config.warmup_steps
-        episodes = self._explore(uniformly=warming_up)
-        self.learner.take_in(episodes)
-        simulated = time.perf_counter()
+        playing = self._player.submit(self._play, None if warming_up else self.learner.policy())
         losses = None if warming_up else self._learn()
         learned = time.perf_counter()
-        env_steps = before.env_steps + episodes.action.shape[0] * episodes.action.shape[1]
+        episodes, simulation_s = playing.result()
+        self.learner.take_in(episodes)
         final = is_success(self.contract, episodes.achieved_goal[:, -1], episodes.desired_goal)
+        played, successes = self.processes.sum(np.array([len(episodes), final.sum()], np.float64))
+        env_steps = before.env_steps + int(played) * self.contract.episode_steps
         rates = self._evaluate() if self._evaluation_is_due(before.env_steps, env_steps) else {}
         return Progress(
             env_steps=env_steps,
             updates=self.learner.agent.updates,
-            episodes=before.episodes + len(episodes),
+            episodes=before.episodes + int(played),
             wall_s=before.wall_s + time.perf_counter() - begun,
-            simulation_s=before.simulation_s + simulated - begun,
-            learning_s=before.learning_s + learned - simulated,
-            exploring_success_rate=float(final.mean()),
+            simulation_s=before.simulation_s + simulation_s,
+            learning_s=before.learning_s + learned - begun,
+            exploring_success_rate=successes / played,
             losses=losses,
             success_rate=rates.get("nominal"),
             success_rate_randomized=rates.get("randomized"),
         )
 
+    def _play(self, policy: Policy | None) -> tuple[Episodes, float]:
+        """One episode in every environment, and how long it took [s]."""
+        begun = time.perf_counter()
+        return self._explorer.play(policy), time.perf_counter() - begun
+
     def _learn(self) -> Losses:
         try:
-            return self.learner.learn(self.config.updates_per_cycle, self._rng, self._imitation())
+            return self.learner.learn(self.config.updates_per_cycle, self._imitation())
         except TrainingDivergedError as error:
             raise TrainingDivergedError(f"{error}. What led there is kept in {self.save('diverged')}") from None
 
@@ -161,61 +223,25 @@ class Trainer:
         agent = self.config.agent
         return agent.imitation * max(0.0, 1.0 - self.progress.env_steps / agent.imitation_steps)
 
-    def _explore(self, uniformly: bool) -> Episodes:
-        """One training episode in every environment."""
-        env, rng = self._env, self._rng
-        observation, _ = env.reset()
-        desired = observation["desired_goal"]
-        guided_steps = self._draw_guided_steps()
-        observations, achieved, actions = [observation["observation"]], [observation["achieved_goal"]], []
-        for step in range(self.contract.episode_steps):
-            if uniformly:
-                action = rng.uniform(-1.0, 1.0, (env.num_envs, self.contract.action_size))
-            else:
-                action = self._exploring_action(observation["observation"], desired, step < guided_steps)
-            observation, *_ = env.step(action)
-            observations.append(observation["observation"])
-            achieved.append(observation["achieved_goal"])
-            actions.append(action)
-        return Episodes(
-            observation=np.stack(observations, axis=1).astype(np.float32),
-            achieved_goal=np.stack(achieved, axis=1).astype(np.float32),
-            desired_goal=desired.astype(np.float32),
-            action=np.stack(actions, axis=1).astype(np.float32),
-        )
-
-    def _draw_guided_steps(self) -> np.ndarray:
-        """For how many steps the guide acts in each environment, (num_envs,)."""
-        size, rng = self._env.num_envs, self._rng
-        guided = rng.random(size) < self.config.exploration.guided_episodes
-        return np.where(guided, rng.integers(1, self.contract.episode_steps + 1, size), 0)
-
-    def _exploring_action(self, observation: np.ndarray, desired_goal: np.ndarray, guided: np.ndarray) -> np.ndarray:
-        """What the policy would do, or the guide where it acts, with noise, and now and then at random."""
-        rng, exploration = self._rng, self.config.exploration
-        action = self.learner.act(observation, desired_goal)
-        if self._guide is not None and guided.any():
-            action[guided] = self._guide(self.contract, observation[guided], desired_goal[guided])
-        action = np.clip(action + exploration.noise * rng.standard_normal(action.shape), -1.0, 1.0)
-        explores = rng.random(len(action)) < exploration.random_action
-        return np.where(explores[:, None], rng.uniform(-1.0, 1.0, action.shape), action)
-
     def _evaluation_is_due(self, before: int, after: int) -> bool:
         interval = self.config.evaluation.interval_steps
         return after // interval > before // interval or after >= self.config.total_steps
 
-    def _evaluate(self) -> dict[str, float]:
+    def _evaluate(self, first_seed: int = _EVALUATION_SEED) -> dict[str, float]:
         """Final-step success of the deterministic policy, by environment; the seeds are new each time."""
-        episodes = self.config.evaluation.episodes
-        first = _EVALUATION_SEED + self.progress.env_steps
-        return {
-            name: evaluate_batched(env, self.learner, range(first, first + episodes))
-            for name, env in self._evaluation_envs.items()
-        }
+        episodes, rank = self.config.evaluation.episodes, self.processes.rank
+        share = -(-episodes // self.processes.count)
+        first = first_seed + self.progress.env_steps + rank * share
+        policy = self.learner.policy()
+        successes = [
+            evaluate_batched(env, policy, range(first, first + share)) for env in self._evaluation_envs.values()
+        ]
+        rates = self.processes.sum(np.array(successes, np.float64)) / (share * self.processes.count)
+        return dict(zip(self._evaluation_envs, rates.tolist(), strict=True))
 
 
-def evaluate_batched(env: BatchedGoalEnv, learner: Learner, seeds: range) -> float:
-    """Final-step success rate of the deterministic policy over one episode a seed."""
+def evaluate_batched(env: BatchedGoalEnv, policy: Policy, seeds: range) -> int:
+    """Final-step successes of the deterministic policy over one episode a seed."""
     successes = 0
     for start in range(0, len(seeds), env.num_envs):
         chunk = list(seeds[start : start + env.num_envs])
@@ -223,11 +249,11 @@ def evaluate_batched(env: BatchedGoalEnv, learner: Learner, seeds: range) -> flo
         observation, _ = env.reset(seed=padded)
         success = np.zeros(env.num_envs, bool)
         for _ in range(env.contract.episode_steps):
-            action = learner.act(observation["observation"], observation["desired_goal"])
+            action = policy.act(observation["observation"], observation["desired_goal"])
             observation, _, _, _, info = env.step(action)
             success = info["is_success"]
         successes += int(success[: len(chunk)].sum())
-    return successes / len(seeds)
+    return successes
 
 
 _COUNTERS = ("env_steps", "updates", "episodes", "wall_s", "simulation_s", "learning_s")

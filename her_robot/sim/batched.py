@@ -1,14 +1,15 @@
 """Many Fetch simulations side by side, stepped natively on all cores.
 
 Each row has an `MjModel` of its own, so that each can be randomised, and an `MjData`. A step of the batch is one
-`mj_step(model, data, substeps)` a row; MuJoCo releases the GIL meanwhile, so plain threads use all cores. The semantics
-of a step and of a reset are those of Gymnasium-Robotics (`fetch_env.py`, `utils/mujoco_utils.py`), and agree bit by bit
-where the model is not randomised.
+`mj_step(model, data, substeps)` a row; MuJoCo releases the GIL meanwhile, so plain threads use all cores. What Python
+does for a row is kept to calls of MuJoCo and copies; the arithmetic is done for all rows at once. The semantics of a
+step and of a reset are those of Gymnasium-Robotics (`fetch_env.py`, `utils/mujoco_utils.py`), and trajectories agree
+bit by bit where the model is not randomised.
 """
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import mujoco
@@ -18,33 +19,45 @@ from her_robot.contract import ObjectState, RobotState
 from her_robot.domain_rand.distribution import Range
 from her_robot.domain_rand.physics import randomize_model
 from her_robot.sim.tasks import FetchTask
+from her_robot.sim.trim import ArmCollisions
 
 _GRIPPER_QUATERNION_OFFSET = np.array([1.0, 0.0, 1.0, 0.0])
 """Added to the measured gripper orientation, wxyz: keeps the gripper pointing down (`fetch_env.py`, `_set_action`)."""
+
+_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+"""All of `MjData` that the next step depends on."""
+_FINGER_JOINTS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
+
+
+def finger_positions(model: mujoco.MjModel) -> np.ndarray:
+    """Addresses in `qpos` of the right and the left finger, (2,)."""
+    return np.array([model.joint(name).qposadr[0] for name in _FINGER_JOINTS])
 
 
 class BatchedSimulation:
     """N independent simulations of one Fetch task."""
 
-    def __init__(self, task: FetchTask, num_envs: int, num_threads: int | None = None) -> None:
+    def __init__(
+        self, task: FetchTask, num_envs: int, num_threads: int | None = None, trim_collisions: bool = True
+    ) -> None:
         """
         Args:
             task: what to simulate.
             num_envs: number of rows.
             num_threads: threads that step them; default: one for each core, no more than there are rows.
+            trim_collisions: leave out collisions of the arm's links where they can touch nothing (`sim.trim`).
         """
         if num_envs < 1:
             raise ValueError(f"num_envs is {num_envs}; at least 1 is needed")
         self.task = task
         self.num_envs = num_envs
         self.num_threads = min(num_threads or os.cpu_count() or 1, num_envs)
-        self._rows = [_Row(task) for _ in range(num_envs)]
-        self._grip = np.zeros((num_envs, 2, 3))
-        self._fingers = np.zeros((num_envs, 2, 2))
-        self._object = np.zeros((num_envs, 3, 3))
-        self._object_rotation = np.tile(np.eye(3), (num_envs, 1, 1))
-        self._pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="simulation")
-        self._chunks = np.array_split(np.arange(num_envs), self.num_threads)
+        self._collisions = ArmCollisions(task.model, task.contract.base_position[0]) if trim_collisions else None
+        self._readings = _Readings(task, num_envs)
+        initial_state = _initial_state(task)
+        self.rows = [Row(task, initial_state, self._readings, row) for row in range(num_envs)]
+        # The thread that calls `step` is one of them.
+        self._pool = ThreadPoolExecutor(max(self.num_threads - 1, 1), thread_name_prefix="simulation")
 
     def reset(
         self, row: int, object_position: np.ndarray | None, object_yaw: float = 0.0, height_offset: float = 0.0
@@ -57,8 +70,7 @@ class BatchedSimulation:
             object_yaw: heading of the object about world z [rad].
             height_offset: how far this row's table, and so its object, stands above the nominal height [m].
         """
-        self._rows[row].reset(object_position, object_yaw, height_offset)
-        self._read(row)
+        self.rows[row].reset(object_position, object_yaw, height_offset)
 
     def randomize(self, row: int, ranges: Mapping[str, Range], rng: np.random.Generator) -> dict[str, float]:
         """Draw one row's model anew, before its reset; with no ranges it becomes the nominal one.
@@ -66,7 +78,7 @@ class BatchedSimulation:
         Returns:
             What was drawn, by parameter, in the units of `domain_rand.physics.PARAMETERS`.
         """
-        return randomize_model(self._rows[row].model, self.task.model, self._rows[row].data, ranges, rng)
+        return randomize_model(self.rows[row].model, self.task.model, self.rows[row].data, ranges, rng)
 
     def step(self, actions: np.ndarray) -> RobotState:
         """Advance every row by one control period.
@@ -77,86 +89,130 @@ class BatchedSimulation:
         actions = np.clip(np.asarray(actions, dtype=np.float32), -1.0, 1.0)
         if actions.shape != (self.num_envs, 4):
             raise ValueError(f"actions have shape {actions.shape}, expected {(self.num_envs, 4)}")
-        if self.num_threads == 1:
-            self._step_rows(self._chunks[0], actions)
-        else:
-            for finished in [self._pool.submit(self._step_rows, chunk, actions) for chunk in self._chunks]:
-                finished.result()
+        self._switch_collisions()
+        self._for_each(lambda row: self.rows[row].step(actions[row]), range(self.num_envs))
         return self.state()
 
     def state(self) -> RobotState:
         """The present state of all rows, arrays with leading axis num_envs."""
-        return RobotState(
-            grip_position=self._grip[:, 0].copy(),
-            grip_velocity=self._grip[:, 1].copy(),
-            finger_position=self._fingers[:, 0].copy(),
-            finger_velocity=self._fingers[:, 1].copy(),
-            object=ObjectState(
-                position=self._object[:, 0].copy(),
-                rotation=self._object_rotation.copy(),
-                velocity=self._object[:, 1].copy(),
-                angular_velocity=self._object[:, 2].copy(),
-            )
-            if self.task.contract.has_object
-            else None,
-        )
+        return self._readings.state()
 
     def close(self) -> None:
         """Stop the threads."""
         self._pool.shutdown()
 
-    def _step_rows(self, rows: Sequence[int] | np.ndarray, actions: np.ndarray) -> None:
-        for row in rows:
-            self._rows[row].step(actions[row])
-            self._read(row)
+    def _switch_collisions(self) -> None:
+        if self._collisions is None:
+            return
+        now = self._readings
+        on = self._collisions.needed(now.qpos, now.grip_position, now.object_position)
+        for row, needed in zip(self.rows, on.tolist(), strict=True):
+            if row.arm_collides is not needed:
+                self._collisions.switch(row.model, needed)
+                row.arm_collides = needed
 
-    def _read(self, row: int) -> None:
-        self._rows[row].read(self._grip[row], self._fingers[row], self._object[row], self._object_rotation[row])
+    def _for_each(self, work: Callable[[int], None], rows: Iterable[int]) -> None:
+        """Do `work` for `rows` in all threads. Each takes the next row when it is free: rows in contact take longer."""
+        remaining = iter(rows)
+
+        def take() -> None:
+            for row in remaining:
+                work(row)
+
+        others = [self._pool.submit(take) for _ in range(self.num_threads - 1)]
+        take()
+        for other in others:
+            other.result()
 
 
-class _Row:
+class _Readings:
+    """What is read off each row after a step, and the state that follows from it; row i of an array is row i."""
+
+    def __init__(self, task: FetchTask, num_envs: int) -> None:
+        model = task.model
+        self._finger_qpos = finger_positions(model)
+        self._finger_qvel = [int(model.joint(name).dofadr[0]) for name in _FINGER_JOINTS]
+        self.qpos = np.zeros((num_envs, model.nq))
+        self.qvel = np.zeros((num_envs, model.nv))
+        self.grip_position = np.zeros((num_envs, 3))
+        self.grip_jacobian = np.zeros((num_envs, 3, model.nv))
+        self.object_position = self.object_rotation = None
+        if task.contract.has_object:
+            self.object_position = np.zeros((num_envs, 3))
+            self.object_rotation = np.tile(np.eye(3), (num_envs, 1, 1))
+            self._object_qvel = int(model.joint("object0:joint").dofadr[0])
+
+    def state(self) -> RobotState:
+        """All rows, in arrays of their own.
+
+        Velocities of sites are Jacobian times velocity, as in Gymnasium-Robotics: where no kinematics follow the step,
+        the Jacobian belongs to the last substep's start and the velocity to its end.
+        """
+        return RobotState(
+            grip_position=self.grip_position.copy(),
+            grip_velocity=(self.grip_jacobian @ self.qvel[:, :, None])[:, :, 0],
+            finger_position=self.qpos[:, self._finger_qpos],
+            finger_velocity=self.qvel[:, self._finger_qvel],
+            object=self._object_state(),
+        )
+
+    def _object_state(self) -> ObjectState | None:
+        if self.object_position is None or self.object_rotation is None:
+            return None
+        # The Jacobian of a free body at its own origin: a free joint's angular velocity is in the body's frame.
+        linear, angular = self._object_qvel, self._object_qvel + 3
+        return ObjectState(
+            position=self.object_position.copy(),
+            rotation=self.object_rotation.copy(),
+            velocity=self.qvel[:, linear:angular].copy(),
+            angular_velocity=(self.object_rotation @ self.qvel[:, angular : angular + 3, None])[:, :, 0],
+        )
+
+
+class Row:
     """One simulation. Views into `MjData` are taken once: looking them up each step would cost more than reading."""
 
-    def __init__(self, task: FetchTask) -> None:
+    def __init__(self, task: FetchTask, initial_state: np.ndarray, readings: _Readings, row: int) -> None:
         self._task = task
+        self._initial_state = initial_state
         self.model = copy.copy(task.model)
         self.data = data = mujoco.MjData(self.model)
+        self.arm_collides = True
         model = self.model
         self._gripper_position = data.body("robot0:gripper_link").xpos
         self._gripper_quaternion = data.body("robot0:gripper_link").xquat
         self._grip_site = model.site("robot0:grip").id
-        self._grip_position = data.site("robot0:grip").xpos
-        fingers = [model.joint(f"robot0:{side}_gripper_finger_joint") for side in ("r", "l")]
-        self._finger_qpos = np.array([joint.qposadr[0] for joint in fingers])
-        self._finger_qvel = np.array([joint.dofadr[0] for joint in fingers])
-        self._jacobian = np.zeros((3, model.nv))
-        self._angular_jacobian = np.zeros((3, model.nv))
+        self._finger_qpos = finger_positions(model)
         self._mocap_position, self._mocap_quaternion = data.mocap_pos[0], data.mocap_quat[0]
-        self._qpos, self._qvel, self._control = data.qpos, data.qvel, data.ctrl
+        self._qpos, self._control = data.qpos, data.ctrl
         self._actuated_qpos = model.jnt_qposadr[model.actuator_trnid[:, 0]] if model.nu else np.zeros(0, int)
-        if task.contract.has_object:
+        self._action_scale = np.float32(task.contract.action_scale)
+        self._grip_jacobian = readings.grip_jacobian[row]
+        self._copied = [
+            (readings.qpos[row], data.qpos),
+            (readings.qvel[row], data.qvel),
+            (readings.grip_position[row], data.site("robot0:grip").xpos),
+        ]
+        if readings.object_position is not None and readings.object_rotation is not None:
             self._object_qpos = model.joint("object0:joint").qposadr[0]
-            self._object_site = model.site("object0").id
-            self._object_position = data.site("object0").xpos
-            self._object_matrix = data.site("object0").xmat
+            site = data.site("object0")
+            self._copied.append((readings.object_position[row], site.xpos))
+            self._copied.append((readings.object_rotation[row], site.xmat.reshape(3, 3)))
 
     def reset(self, object_position: np.ndarray | None, object_yaw: float, height_offset: float) -> None:
-        task, data = self._task, self.data
-        mujoco.mj_resetData(self.model, data)
-        data.time = task.initial_time
-        data.qpos[:] = task.initial_qpos
-        data.qvel[:] = task.initial_qvel
+        mujoco.mj_setState(self.model, self.data, self._initial_state, _STATE)
         if object_position is not None:
-            pose = data.qpos[self._object_qpos : self._object_qpos + 7]
+            pose = self._qpos[self._object_qpos : self._object_qpos + 7]
             pose[:2] = object_position
             pose[2] += height_offset
             if object_yaw:
                 pose[3:] = np.cos(object_yaw / 2), 0.0, 0.0, np.sin(object_yaw / 2)
-        mujoco.mj_forward(self.model, data)
+        self._update_kinematics()
+        self._read()
 
     def step(self, action: np.ndarray) -> None:
         """One control period under `action` (4,) float32, in the precision that Gymnasium-Robotics computes in."""
-        displacement = action[:3] * np.float32(self._task.contract.action_scale)
+        displacement = action[:3] * self._action_scale
         self._mocap_position[:] = self._gripper_position + displacement
         self._mocap_quaternion[:] = self._gripper_quaternion + _GRIPPER_QUATERNION_OFFSET
         if self.model.nu:
@@ -165,22 +221,31 @@ class _Row:
         mujoco.mj_step(self.model, self.data, nstep=self._task.substeps)
         if self._task.block_gripper:
             self._qpos[self._finger_qpos] = 0.0
-            mujoco.mj_forward(self.model, self.data)
+            self._update_kinematics()
+        self._read()
 
-    def read(self, grip: np.ndarray, fingers: np.ndarray, obj: np.ndarray, object_rotation: np.ndarray) -> None:
-        """Write positions and velocities into the batch's arrays.
+    def _update_kinematics(self) -> None:
+        """Compute what is read, where Gymnasium-Robotics calls `mj_forward`.
 
-        Site velocities are Jacobian times velocity, as in Gymnasium-Robotics: where no `mj_forward` follows the step,
-        the Jacobian belongs to the last substep's start and the velocity to its end.
+        The next step computes all else anew: its solver starts from the last substep's solution, as `mj_forward` leaves
+        `qacc_warmstart` alone.
         """
-        mujoco.mj_jacSite(self.model, self.data, self._jacobian, None, self._grip_site)
-        grip[0] = self._grip_position
-        grip[1] = self._jacobian @ self._qvel
-        fingers[0] = self._qpos[self._finger_qpos]
-        fingers[1] = self._qvel[self._finger_qvel]
-        if self._task.contract.has_object:
-            mujoco.mj_jacSite(self.model, self.data, self._jacobian, self._angular_jacobian, self._object_site)
-            obj[0] = self._object_position
-            obj[1] = self._jacobian @ self._qvel
-            obj[2] = self._angular_jacobian @ self._qvel
-            object_rotation[:] = self._object_matrix.reshape(3, 3)
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_comPos(self.model, self.data)
+
+    def _read(self) -> None:
+        """Copy what is read into the batch's arrays."""
+        mujoco.mj_jacSite(self.model, self.data, self._grip_jacobian, None, self._grip_site)
+        for destination, source in self._copied:
+            destination[:] = source
+
+
+def _initial_state(task: FetchTask) -> np.ndarray:
+    """A task's initial state, the object wherever it was compiled; nothing of an earlier episode remains."""
+    data = mujoco.MjData(task.model)
+    data.time = task.initial_time
+    data.qpos[:] = task.initial_qpos
+    data.qvel[:] = task.initial_qvel
+    state = np.zeros(mujoco.mj_stateSize(task.model, _STATE))
+    mujoco.mj_getState(task.model, data, state, _STATE)
+    return state

@@ -16,8 +16,8 @@ from her_robot.policy.learner import Learner
 from her_robot.policy.replay import Episodes
 
 
-def _learner(task="fetch_push", layer_norm=True):
-    config = load_config(task, None, [f"network.layer_norm={str(layer_norm).lower()}", "network.hidden_sizes=[32, 16]"])
+def _learner(*overrides, task="fetch_push"):
+    config = load_config(task, None, ["network.hidden_sizes=[32, 16]", *overrides])
     contract = CONTRACTS[task]
     learner = Learner(contract, config)
     rng = np.random.default_rng(0)
@@ -41,16 +41,25 @@ def bundle_directory(tmp_path):
     return tmp_path / "bundle"
 
 
-@pytest.mark.parametrize("layer_norm", [True, False])
-def test_acts_as_the_network_does(tmp_path, layer_norm):
+@pytest.mark.parametrize(
+    "override",
+    [
+        "network.layer_norm=false",
+        "network.positions=relative",
+        "network.goal_difference=false",
+        "agent.algorithm=td3",
+        "agent.algorithm=sac",
+    ],
+)
+def test_acts_as_the_network_does(tmp_path, override):
     from her_robot.domain_rand.preset import load_preset
 
-    learner, config = _learner(layer_norm=layer_norm)
+    learner, config = _learner(override)
     export_bundle(learner, config, load_preset("none")).save(tmp_path)
     bundle = PolicyBundle.load(tmp_path, "fetch_push")
     rng = np.random.default_rng(1)
     observation, goal = rng.normal(size=(9, 25)), rng.normal(size=(9, 3))
-    np.testing.assert_allclose(bundle.act(observation, goal), learner.act(observation, goal), atol=1e-5)
+    np.testing.assert_allclose(bundle.act(observation, goal), learner.policy().act(observation, goal), atol=1e-5)
     np.testing.assert_allclose(bundle.act(observation[0], goal[0]), bundle.act(observation, goal)[0], atol=1e-6)
 
 

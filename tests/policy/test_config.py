@@ -15,7 +15,7 @@ def test_every_task_has_a_preset_and_takes_the_published_one(task):
     assert published.agent.polyak == 0.95
     assert published.agent.action_l2 == 1.0
     assert published.network.hidden_sizes == (256, 256, 256)
-    assert published.relabel.probability == 0.8
+    assert published.relabel.future == 0.8
     assert (published.exploration.noise, published.exploration.random_action) == (0.2, 0.3)
     # 19 workers, 2 episodes and batches of 256 each; 50 epochs of 50 cycles.
     assert (published.num_envs, published.batch_size) == (19 * 2, 19 * 256)
@@ -29,7 +29,10 @@ def test_every_task_has_a_preset_and_takes_the_published_one(task):
         ("agent.gamma=high", r"agent: gamma: expected float, found 'high'"),
         ("agent.gamma=1.5", r"agent.gamma must lie between 0 and 1"),
         ("num_envs=0", r"num_envs must be above 0"),
-        ("relabel.probability=2", r"relabel.probability must lie in \[0, 1\]"),
+        ("relabel.future=2", r"relabel.future must lie in \[0, 1\]"),
+        ("relabel.final=0.5", r"relabel \(their sum\) must lie in \[0, 1\], found 1.3"),
+        ("agent.algorithm=ppo", r"'ppo' is not one of ddpg, td3, sac"),
+        ("agent.n_step=0", r"n_step must be above 0"),
         ("device=tpu", r"'tpu' is not one of cpu, cuda"),
         ("buffer_steps=10", r"buffer_steps is 10; one cycle"),
         ("network.hidden_sizes=[]", r"hidden_sizes must be positive"),

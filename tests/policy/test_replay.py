@@ -1,6 +1,10 @@
 """The ring of episodes."""
 
+import dataclasses
+
 import numpy as np
+import pytest
+import torch
 
 from her_robot.policy.replay import Episodes, ReplayBuffer
 
@@ -32,9 +36,21 @@ def test_the_oldest_make_room():
 def test_drawn_steps_have_a_successor():
     buffer = _buffer()
     buffer.add(_episodes(1, 2, 3))
-    episode, step = buffer.draw(1000, np.random.default_rng(0))
-    assert set(episode) == {0, 1, 2}
-    assert set(step) == {0, 1, 2, 3, 4}
+    episode, step = buffer.draw(1000, torch.Generator().manual_seed(0))
+    assert set(episode.tolist()) == {0, 1, 2}
+    assert set(step.tolist()) == {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("still_weight", [1.0, 0.25])
+def test_episodes_in_which_nothing_moved_are_drawn_less_often(still_weight):
+    buffer = ReplayBuffer(20, 5, 3, 2, 1, still_weight=still_weight, moved_distance=0.01)
+    episodes = _episodes(1, 2, 3)
+    moving = episodes.achieved_goal.copy()
+    moving[1, 3:] += 0.1
+    buffer.add(dataclasses.replace(episodes, achieved_goal=moving))
+    episode, _ = buffer.draw(20_000, torch.Generator().manual_seed(0))
+    share = (episode == 1).float().mean().item()
+    assert share == pytest.approx(1 / (1 + 2 * still_weight), abs=0.02)
 
 
 def test_state_round_trip_of_a_ring_that_has_wrapped():

@@ -81,8 +81,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_led_there(tmp_pa
     trainer = _trainer(tmp_path, 800)
     run = trainer.run()
     next(run)
-    with torch.no_grad():
-        next(trainer.learner.agent.critic.parameters()).fill_(float("nan"))
+    trainer.learner.agent.critic[0].parameters.fill_(float("nan"))
+    trainer.learner.agent.critic[0].refresh()
     with pytest.raises(TrainingDivergedError, match=r"What led there is kept in .*diverged"):
         list(run)
     assert has_checkpoint(tmp_path / "checkpoints" / "diverged")

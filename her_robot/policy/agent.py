@@ -1,0 +1,201 @@
+"""What DDPG, TD3 and SAC have in common: an actor, critics, their targets and optimisers."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from her_robot.policy.config import AgentConfig, NetworkConfig
+from her_robot.policy.perceptron import Perceptron
+from her_robot.policy.precision import product_dtype
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Transitions as the networks see them; the first axis is the transition."""
+
+    inputs: Tensor
+    """(n, inputs)."""
+    next_inputs: Tensor
+    """(n, inputs), one or several steps later."""
+    actions: Tensor
+    """(n, actions)."""
+    rewards: Tensor
+    """(n,), summed over the steps between, discounted."""
+    discounts: Tensor
+    """(n,), what the value of `next_inputs` counts with."""
+    guide_actions: Tensor | None = None
+    """What the task's guide would do, (n, actions); None where it takes no part."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Means over the updates of one call."""
+
+    critic: float
+    """Mean squared error of action values."""
+    value: float
+    """Mean action value of the policy's own actions."""
+
+
+Average = Callable[[Tensor], None]
+"""Averages a tensor over the processes of a data-parallel run, in place."""
+
+
+class Agent(ABC):
+    """An actor-critic. Values lie in [-1 / (1 - gamma), 0], as rewards lie in [-1, 0]: targets are clipped to that."""
+
+    critics = 1
+    """How many critics there are; the target is the smallest of their values."""
+
+    def __init__(
+        self,
+        inputs: int,
+        actions: int,
+        network: NetworkConfig,
+        config: AgentConfig,
+        device: torch.device,
+        generator: torch.Generator,
+        average: Average = lambda tensor: None,
+    ) -> None:
+        """
+        Args:
+            inputs: size of what the actor sees.
+            actions: size of what it does.
+            network: shape of actor and critics.
+            config: how they learn.
+            device: where they live.
+            generator: source of random draws, on that device.
+            average: called on every gradient before it is applied.
+        """
+        self._config, self._generator, self._average = config, generator, average
+        self.device = device
+        self.inputs = inputs
+
+        def perceptron(inputs: int, outputs: int) -> Perceptron:
+            dtype = product_dtype(network, device)
+            return Perceptron(inputs, network.hidden_sizes, outputs, network.layer_norm, device, dtype, generator)
+
+        self.actor = perceptron(inputs, self.actor_outputs(actions))
+        self.critic = [perceptron(inputs + actions, 1) for _ in range(self.critics)]
+        self._target_actor = copy.deepcopy(self.actor)
+        self._target_critic = copy.deepcopy(self.critic)
+        self._actor_optimizer = _adam(self.actor, config.learning_rate)
+        self._critic_optimizers = [_adam(critic, config.learning_rate) for critic in self.critic]
+        self.updates = 0
+
+    @staticmethod
+    def actor_outputs(actions: int) -> int:
+        """How many outputs an actor of so many actions has."""
+        return actions
+
+    def update(self, batch: Batch, imitation: float = 0.0) -> tuple[Tensor, Tensor | None]:
+        """One step of the critics and, when it is due, of the actor and of the targets.
+
+        Args:
+            batch: what to learn from.
+            imitation: weight of the squared difference from the guide's actions.
+
+        Returns:
+            The critics' loss and, where the actor was updated, the mean value of its actions, which it raises.
+        """
+        self.updates += 1
+        loss = self._update_critics(batch)
+        value = self._update_actor(batch, imitation) if self.updates % self._config.actor_interval == 0 else None
+        if self.updates % self._config.target_interval == 0:
+            self._update_targets()
+        return loss, value
+
+    @abstractmethod
+    def _next_value(self, next_inputs: Tensor) -> Tensor:
+        """Value (n,) of being at `next_inputs` (n, inputs) and acting by the policy."""
+
+    @abstractmethod
+    def _update_actor(self, batch: Batch, imitation: float) -> Tensor:
+        """One step of the actor; returns the mean value of its actions."""
+
+    def _update_critics(self, batch: Batch) -> Tensor:
+        lowest = -1.0 / (1.0 - self._config.gamma)
+        # A time limit is no terminal state: every transition bootstraps.
+        target = (batch.rewards + batch.discounts * self._next_value(batch.next_inputs)).clamp_(lowest, 0.0)
+        inputs = torch.cat([batch.inputs, batch.actions], dim=-1)
+        losses = []
+        for critic, optimizer in zip(self.critic, self._critic_optimizers, strict=True):
+            value, tape = critic.forward(inputs)
+            error = value.squeeze(-1) - target
+            critic.backward(tape, (2.0 / len(error)) * error[:, None])
+            self._step(critic, optimizer)
+            losses.append(error.square().mean())
+        return torch.stack(losses).mean()
+
+    def _target_value(self, inputs: Tensor, actions: Tensor) -> Tensor:
+        """Smallest value (n,) that the target critics give to actions."""
+        values = [critic(torch.cat([inputs, actions], dim=-1)).squeeze(-1) for critic in self._target_critic]
+        return values[0] if len(values) == 1 else torch.minimum(*values)
+
+    def _value_gradient(self, inputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Value (n,) of actions, and its gradient with respect to them (n, actions), by the smallest of the critics."""
+        joined = torch.cat([inputs, actions], dim=-1)
+        passes = [critic.forward(joined) for critic in self.critic]
+        values = torch.cat([value for value, _ in passes], dim=-1)
+        smallest, index = values.min(dim=-1)
+        gradients = torch.zeros_like(actions)
+        for i, (critic, (_, tape)) in enumerate(zip(self.critic, passes, strict=True)):
+            chosen = (index == i).float()[:, None]
+            gradients += critic.input_gradient(tape, chosen)[:, self.inputs :]
+        return smallest, gradients
+
+    def _step(self, network: Perceptron, optimizer: torch.optim.Optimizer) -> None:
+        self._average(network.gradient)
+        optimizer.step()
+        network.refresh()
+
+    def _update_targets(self) -> None:
+        weight = 1.0 - self._config.polyak
+        pairs = [(self._target_actor, self.actor), *zip(self._target_critic, self.critic, strict=True)]
+        for target, online in pairs:
+            target.parameters.lerp_(online.parameters, weight)
+            target.refresh()
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor that training depends on, by name."""
+        tensors = {f"{name}.parameters": network.parameters for name, network in self._networks().items()}
+        for name, optimizer in self._optimizers().items():
+            for moments in optimizer.state_dict()["state"].values():
+                tensors |= {f"{name}.{key}": torch.as_tensor(value) for key, value in moments.items()}
+        tensors["updates"] = torch.tensor(self.updates)
+        return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Continue from an earlier `state()`."""
+        for name, network in self._networks().items():
+            network.parameters.copy_(state[f"{name}.parameters"])
+            network.refresh()
+        for name, optimizer in self._optimizers().items():
+            moments = {
+                key.removeprefix(f"{name}."): tensor for key, tensor in state.items() if key.startswith(f"{name}.")
+            }
+            if moments:
+                groups = optimizer.state_dict()["param_groups"]
+                optimizer.load_state_dict({"state": {0: moments}, "param_groups": groups})
+        self.updates = int(state["updates"])
+
+    def _networks(self) -> dict[str, Perceptron]:
+        return {
+            "actor": self.actor,
+            "target_actor": self._target_actor,
+            **{f"critic{i}": critic for i, critic in enumerate(self.critic)},
+            **{f"target_critic{i}": critic for i, critic in enumerate(self._target_critic)},
+        }
+
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        optimizers = {f"critic_optimizer{i}": optimizer for i, optimizer in enumerate(self._critic_optimizers)}
+        return {"actor_optimizer": self._actor_optimizer, **optimizers}
+
+
+def _adam(network: Perceptron, learning_rate: float) -> torch.optim.Adam:
+    network.parameters.grad = network.gradient
+    return torch.optim.Adam([network.parameters], learning_rate, fused=True)

@@ -1,0 +1,81 @@
+"""Training episodes: the approach, the guide, the noise."""
+
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+from her_robot.contract import contract_of, term_slice
+from her_robot.policy.config import ExplorationConfig
+from her_robot.policy.exploration import Explorer
+from her_robot.policy.guide import approach_object
+from her_robot.sim.goal_env import BatchedGoalEnv
+
+
+class _Still:
+    """A policy that does nothing."""
+
+    def explore(self, observation, desired_goal, rng):
+        return np.zeros((len(observation), 4))
+
+
+def _play(task, num_envs=8, policy=None, **config):
+    env = BatchedGoalEnv(task, num_envs, 1, autoreset_mode=AutoresetMode.DISABLED)
+    env.reset(seed=0)
+    settings = ExplorationConfig(**{"noise": 0.0, "random_action": 0.0, **config})
+    episodes = Explorer(env, settings, np.random.default_rng(0)).play(policy or _Still())
+    env.close()
+    return episodes
+
+
+def _distance(task, episodes):
+    relative = episodes.observation[..., term_slice(contract_of(task), "object_rel_pos")]
+    return np.linalg.norm(relative, axis=-1)
+
+
+@pytest.mark.parametrize(("task", "near"), [("fetch_push", 0.06), ("fetch_slide", 0.06), ("fetch_pick_and_place", 0.03)])
+def test_the_gripper_goes_to_the_object(task, near):
+    distance = _distance(task, _play(task, approach_episodes=1.0))
+    assert (distance[:, 0] > 0.09).all()
+    assert (distance.min(axis=1) < near + 0.005).all()
+    # Then the policy acts, which does nothing here: the object is not run over.
+    assert (distance[:, -1] < 0.12).all()
+
+
+def test_open_fingers_straddle_the_object():
+    task = "fetch_pick_and_place"
+    episodes = _play(task, approach_episodes=1.0)
+    contract = contract_of(task)
+    moved = np.linalg.norm(episodes.achieved_goal[:, -1] - episodes.achieved_goal[:, 0], axis=1)
+    assert np.median(moved) < 0.01
+    fingers = episodes.observation[..., term_slice(contract, "gripper_state")].sum(axis=-1)
+    assert (fingers.max(axis=1) > 0.08).all()
+
+
+def test_the_share_of_episodes_that_approach():
+    distance = _distance("fetch_push", _play("fetch_push", num_envs=40, approach_episodes=0.5))
+    near = distance.min(axis=1) < 0.07
+    assert 0.25 < near.mean() < 0.75
+    assert (distance[~near] > 0.09).all()
+
+
+def test_without_an_object_there_is_no_approach():
+    episodes = _play("fetch_reach", approach_episodes=1.0)
+    assert np.abs(episodes.action).max() == 0.0
+
+
+def test_noise_and_random_actions():
+    still = _play("fetch_push", noise=0.2)
+    assert still.action.std() == pytest.approx(0.2, abs=0.02)
+    uniform = _play("fetch_push", random_action=1.0)
+    assert uniform.action.std() == pytest.approx(1 / 3**0.5, abs=0.03)
+    assert _play("fetch_push", policy=None).desired_goal.shape == (8, 3)
+
+
+def test_open_fingers_stay_above_what_they_are_not_over():
+    contract = contract_of("fetch_pick_and_place")
+    observation = np.zeros((2, contract.observation_size))
+    observation[:, term_slice(contract, "object_rel_pos")] = [[0.1, 0.0, -0.05], [0.001, 0.0, -0.05]]
+    action, distance = approach_object(contract, observation)
+    assert action[0, 2] > 0 > action[1, 2]
+    np.testing.assert_allclose(action[:, 3], 1.0)
+    np.testing.assert_allclose(distance, np.hypot([0.1, 0.001], 0.05))

@@ -1,0 +1,57 @@
+"""What the networks see."""
+
+import numpy as np
+import pytest
+import torch
+
+from her_robot.contract import CONTRACTS, term_slice
+from her_robot.policy.config import NetworkConfig, NormalizerConfig
+from her_robot.policy.inputs import Inputs
+
+
+def _inputs(task="fetch_push", **network):
+    contract = CONTRACTS[task]
+    inputs = Inputs(contract, NormalizerConfig(), NetworkConfig(**network), torch.device("cpu"))
+    rng = np.random.default_rng(0)
+    observation = rng.normal(size=(6, 51, contract.observation_size)).astype(np.float32)
+    achieved = observation[..., term_slice(contract, contract.goal.name)]
+    inputs.add(inputs.sums_of(observation, achieved, rng.normal(size=(6, 3)).astype(np.float32)))
+    return contract, inputs, torch.from_numpy(observation[:, 0])
+
+
+def test_observation_goal_and_what_is_missing_side_by_side():
+    contract, inputs, observation = _inputs()
+    goal = torch.randn(6, 3)
+    seen = inputs(observation, goal)
+    assert seen.shape == (6, inputs.size) == (6, 31)
+    normalizers = inputs.normalizers
+    torch.testing.assert_close(seen[:, :25], normalizers["observation"](observation))
+    torch.testing.assert_close(seen[:, 25:28], normalizers["goal"](goal))
+    missing = goal - observation[:, term_slice(contract, "object_pos")]
+    torch.testing.assert_close(seen[:, 28:], normalizers["difference"](missing))
+
+
+def test_without_the_difference():
+    _, inputs, observation = _inputs(goal_difference=False)
+    assert inputs(observation, torch.randn(6, 3)).shape == (6, 28)
+
+
+@pytest.mark.parametrize("task", CONTRACTS)
+def test_relative_inputs_do_not_change_when_everything_moves(task):
+    contract, inputs, observation = _inputs(task, positions="relative")
+    goal = torch.randn(6, 3)
+    moved, moved_goal = observation.clone(), goal + torch.tensor([0.3, -0.2, 0.0])
+    for term in ("grip_pos", "object_pos")[: 1 + contract.has_object]:
+        start = term_slice(contract, term).start
+        moved[:, start : start + 2] += torch.tensor([0.3, -0.2])
+    torch.testing.assert_close(inputs(observation, goal), inputs(moved, moved_goal))
+    assert not torch.equal(inputs(observation, goal), inputs(observation, moved_goal))
+
+
+def test_a_snapshot_stays_as_it_is():
+    _, inputs, observation = _inputs()
+    goal, snapshot = torch.randn(6, 3), inputs.snapshot()
+    before = snapshot(observation, goal)
+    inputs.add(inputs.sums_of(np.ones((1, 51, 25)), np.ones((1, 51, 3)), np.ones((1, 3))))
+    assert torch.equal(snapshot(observation, goal), before)
+    assert not torch.equal(inputs(observation, goal), before)
