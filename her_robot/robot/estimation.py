@@ -139,16 +139,18 @@ class PoseTracker:
 
     def _push_out(self, rows: np.ndarray, now: np.ndarray, finger_position: np.ndarray, half_thickness: float) -> None:
         """Move the objects of `rows` (k,) out of one body at (k, 3) [m], `half_thickness` [m] along the gap."""
+        if not rows.size:
+            return
         config = self._config
         local = np.einsum("nji,nj->ni", self._rotation[rows], finger_position - self._position[rows])[:, :2]
         overlap = config.object_half_size + np.array([config.gripper_half_size, half_thickness]) - np.abs(local)
         hit = (overlap > 0).all(axis=1)
         rows, local, overlap = rows[hit], local[hit], overlap[hit]
-        axis = overlap.argmin(axis=1)
+        if not rows.size:
+            return
+        axis, k = overlap.argmin(axis=1), np.arange(rows.size)
         shift = np.zeros((rows.size, 3))
-        shift[np.arange(rows.size), axis] = -np.copysign(
-            overlap[np.arange(rows.size), axis], local[np.arange(rows.size), axis]
-        )
+        shift[k, axis] = -np.copysign(overlap[k, axis], local[k, axis])
         moved = self._position[rows] + np.einsum("nij,nj->ni", self._rotation[rows], shift)
         self._advance(rows, now[rows], moved, self._rotation[rows])
 
@@ -172,6 +174,8 @@ class PoseTracker:
 
     def _advance(self, rows: np.ndarray, time: np.ndarray, position: np.ndarray, rotation: np.ndarray) -> None:
         """Set the poses of `rows`, and update their velocities where time has passed."""
+        if not rows.size:
+            return
         elapsed = time - self._time[rows]
         moved = np.isfinite(elapsed) & (elapsed > 0)
         again, interval = rows[moved], elapsed[moved, None]

@@ -6,7 +6,7 @@ import pytest
 from her_robot import configuration
 from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.resources import share_directory
-from her_robot.robot.calibration import FACES, HandEye, face_rotation, load_calibration, load_markers
+from her_robot.robot.calibration import FACES, HandEye, ObjectMarkers, face_rotation, load_calibration, load_markers
 from her_robot.robot.gating import head_problem
 from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
 
@@ -27,6 +27,23 @@ def spoil(file: Path, **changes) -> None:
 
 def test_shipped_calibration_loads_by_name_and_by_folder(folder):
     assert load_calibration("fetch_sim") == load_calibration(folder)
+
+
+def test_a_file_of_one_task_goes_before_the_general_one(folder):
+    table = folder / "table.fetch_push.yaml"
+    table.write_text("table_height: 0.5\nlow: [0.3, -0.4]\nhigh: [0.9, 0.4]\n")
+    assert load_calibration(folder, "fetch_push").table.table_height == 0.5
+    assert load_calibration(folder, "fetch_reach").table.table_height == 0.4
+    assert load_calibration(folder).table.table_height == 0.4
+    table.write_text("table_hight: 0.5\n")
+    with pytest.raises(ConfigurationError, match=r"table\.fetch_push\.yaml: unknown key 'table_hight'"):
+        load_calibration(folder, "fetch_push")
+
+
+@pytest.mark.parametrize(("height", "message"), [(0.0, "height must be above 0"), (0.04, "a puck has a marker on")])
+def test_impossible_pucks(height, message):
+    with pytest.raises(ValueError, match=message):
+        ObjectMarkers(size=0.05, marker_size=0.04, faces={"top": 0, "front": 1}, height=height)
 
 
 def test_unknown_calibration_lists_those_there_are():
