@@ -92,7 +92,9 @@ class LoopWithoutRos:
         measured = self.controller.measured
         for report in self.sensors.advance(self.controller.contract.control_period):
             if isinstance(report, JointMeasurement):
-                measured.observe_joints(report.time, report.names, report.positions, report.velocities)
+                measured.observe_joints(
+                    report.time, report.names, report.positions.tolist(), report.velocities.tolist()
+                )
                 self.joints = dict(zip(report.names, report.positions, strict=True))
             elif isinstance(report, CameraImage):
                 self.estimate = self.estimator.process(report.pixels, report.time, self.joints)
