@@ -34,8 +34,10 @@ format: $(READY)  ## format, and fix what the linter can
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
-bench: $(READY)  ## environment steps per second, beside Gymnasium-Robotics and, where installed, EnvPool
+bench: $(READY)  ## speed of environments, updates and the deployed path, beside peers and limits
 	$(RUN) her_robot.cli bench env
+	$(RUN) her_robot.cli bench update
+	$(RUN) her_robot.cli bench latency
 
 clean:  ## remove the virtual environment and what was built
 	rm -rf .venv build dist install log *.egg-info

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from her_robot.contract import contract_of, term_slice
+from her_robot.contract import contract_of
 from her_robot.policy.bundle import PolicyBundle
+from her_robot.policy.guide import guide_pick
 from her_robot.robot.calibration import load_calibration
 from her_robot.robot.controller import PolicyController
 from her_robot.robot.profile import load_profile
@@ -11,44 +12,15 @@ from her_robot.robot.scene_estimate import SceneEstimator
 from her_robot.sim.robot import JointMeasurement, SimulatedRobot, load_simulated_robot
 from her_robot.sim.sensors import CameraImage, SensorStream
 
-_ABOVE = 0.09
-"""Open fingers pass over the object with the grip point this far above its centre [m]."""
-_AT = 0.012
-"""The gripper is at a point when it is nearer than this [m]."""
-_GAIN = 12.0
-"""Action per metre of error."""
-
 
 class ScriptedPick(PolicyBundle):
-    """Over the object with open fingers, down, close, and to the goal; a function of what is observed alone."""
+    """The guide of pick and place as a policy; a function of what is observed alone."""
 
     def __init__(self):
         super().__init__(contract_of("fetch_pick_and_place"), {}, {})
 
     def act(self, observation, desired_goal):
-        def term(name):
-            return observation[..., term_slice(self.contract, name)]
-
-        grip, position = term("grip_pos"), term("object_pos")
-        gap = term("gripper_state").sum()
-        offset = position - grip
-        sideways = float(np.hypot(*offset[:2]))
-        around = sideways < 0.025 and abs(offset[2]) < 0.035
-        held = around and gap < 0.0525
-        if held:
-            return self._action(desired_goal - position, -1.0)
-        if around and sideways < _AT:
-            return self._action(np.zeros(3), -1.0)
-        if gap < 0.07 and offset[2] > -_ABOVE / 2:
-            return self._action(np.array([0.0, 0.0, position[2] + _ABOVE - grip[2]]), 1.0)
-        over = position + [0.0, 0.0, _ABOVE if sideways > _AT and grip[2] - position[2] > 0.03 else 0.0]
-        if gap < 0.07:
-            over = position + [0.0, 0.0, _ABOVE]
-        return self._action(over - grip, 1.0)
-
-    @staticmethod
-    def _action(displacement, gripper):
-        return np.clip([*(_GAIN * displacement), gripper], -1.0, 1.0).astype(np.float32)
+        return guide_pick(self.contract, observation[None], desired_goal[None])[0].astype(np.float32)
 
 
 class LoopWithoutRos:

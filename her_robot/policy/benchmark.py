@@ -8,7 +8,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from her_robot.policy.config import TrainConfig, load_config
 from her_robot.policy.learner import ALGORITHMS, Learner
 from her_robot.policy.precision import product_dtype
 from her_robot.policy.replay import Episodes
+from her_robot.policy.threads import torch_threads
 
 BATCH_SIZES = (256, 1024)
 """Transitions in an update."""
@@ -57,7 +57,7 @@ def bench_update(json_file: Path | None, task: str = "fetch_push", threads: int 
     contract_of(task)
     threads = threads or os.cpu_count() or 1
     precisions = _precisions(task)
-    with _threads(threads):
+    with torch_threads(threads):
         results = [
             _measure(_config(task, algorithm, size, precision), threads)
             for algorithm in ALGORITHMS
@@ -205,17 +205,6 @@ def _random_episodes(contract: Contract) -> Episodes:
         desired_goal=draw(contract.goal_size),
         action=draw(steps, contract.action_size),
     )
-
-
-@contextmanager
-def _threads(count: int):
-    """PyTorch computes in so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _table(results: list[dict[str, Any]]) -> Table:

@@ -25,6 +25,7 @@ from her_robot.evaluation.statistics import wilson_interval
 from her_robot.policy import stable_baselines
 from her_robot.policy.budget import Act, Budget, unmodified_environment
 from her_robot.policy.config import TrainConfig, load_config
+from her_robot.policy.threads import torch_threads
 from her_robot.policy.training import Trainer
 
 PRESET = "fast"
@@ -123,13 +124,17 @@ def _outcome(task: str, train: Side, budget_s: float) -> dict[str, Any]:
     """What a side has come to."""
     with unmodified_environment(contract_of(task)) as environment:
 
+        def successes_of(act: Act, first_seed: int, episodes: int) -> int:
+            # One observation at a time is no work for several threads.
+            with torch_threads(1):
+                return environment.successes(act, range(first_seed, first_seed + episodes))
+
         def measure(act: Act) -> float:
-            first = _CURVE_SEED + len(budget.curve) * _CURVE_EPISODES
-            return environment.successes(act, range(first, first + _CURVE_EPISODES)) / _CURVE_EPISODES
+            first_seed = _CURVE_SEED + len(budget.curve) * _CURVE_EPISODES
+            return successes_of(act, first_seed, _CURVE_EPISODES) / _CURVE_EPISODES
 
         budget = Budget(budget_s, budget_s / _CURVE_POINTS, measure)
-        act = train(budget)
-        successes = environment.successes(act, range(FIRST_SEED, FIRST_SEED + _FINAL_EPISODES))
+        successes = successes_of(train(budget), FIRST_SEED, _FINAL_EPISODES)
     return {
         "success_rate": successes / _FINAL_EPISODES,
         "success_ci95": list(wilson_interval(successes, _FINAL_EPISODES)),

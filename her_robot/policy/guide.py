@@ -21,6 +21,16 @@ _PUSH_HEIGHT = -0.003
 """The grip point during a push, above the object's centre [m]."""
 _DONE = 0.012
 """The object is left alone when it is nearer to the goal than this [m]."""
+_BETWEEN_FINGERS, _ALONG_FINGERS = 0.025, 0.035
+"""An object is between the fingers when its centre is nearer than this to the grip point, aside and in height [m]."""
+_NEAR_GRASP = 0.012
+"""Fingers go down, and close, when they are nearer than this to being over the object [m]."""
+_HELD_GAP, _OPEN_GAP = 0.0525, 0.07
+"""With a smaller gap, fingers around the object hold it; with a larger one, they pass over it [m]."""
+_ABOVE = 0.09
+"""Open fingers pass over the object with the grip point this far above its centre [m]."""
+_PICK_GAIN = 12.0
+"""Action per metre of error."""
 _DESCENT = 3.0
 """Open fingers stay at least this many times as high above the object as they are aside of it."""
 _GAIN = 15.0
@@ -62,6 +72,38 @@ def guide_push(contract: Contract, observation: np.ndarray, desired_goal: np.nda
     return action
 
 
+def guide_pick(contract: Contract, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+    """Actions (n, 4) that bring the object to the goal: over it with open fingers, down, close, and there.
+
+    Args:
+        contract: of a task whose gripper opens and closes.
+        observation: (n, observation_size).
+        desired_goal: (n, 3) [m].
+    """
+    grip = observation[:, term_slice(contract, "grip_pos")]
+    position = observation[:, term_slice(contract, "object_pos")]
+    gap = observation[:, term_slice(contract, "gripper_state")].sum(axis=1)
+    offset = position - grip
+    sideways = np.linalg.norm(offset[:, :2], axis=1)
+
+    between = (sideways < _BETWEEN_FINGERS) & (np.abs(offset[:, 2]) < _ALONG_FINGERS)
+    held = between & (gap < _HELD_GAP)
+    closing = between & ~held & (sideways < _NEAR_GRASP)
+    opening = ~held & ~closing & (gap < _OPEN_GAP)
+    over = opening | ((sideways > _NEAR_GRASP) & (offset[:, 2] < -_ALONG_FINGERS))
+
+    remaining = offset.copy()
+    remaining[over, 2] += _ABOVE
+    # Fingers that are not open yet first rise out of the object's way.
+    remaining[opening & (offset[:, 2] > -_ABOVE / 2), :2] = 0.0
+    remaining[held] = (desired_goal - position)[held]
+    remaining[closing] = 0.0
+    action = np.ones((len(observation), contract.action_size))
+    action[:, :3] = np.clip(_PICK_GAIN * remaining, -1.0, 1.0)
+    action[held | closing, 3] = -1.0
+    return action
+
+
 def approach_object(contract: Contract, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How a gripper goes to its object, and how far it still has to go.
 
@@ -84,5 +126,8 @@ def approach_object(contract: Contract, observation: np.ndarray) -> tuple[np.nda
     return action, distance
 
 
-GUIDES: dict[str, Callable[[Contract, np.ndarray, np.ndarray], np.ndarray]] = {"fetch_push": guide_push}
+GUIDES: dict[str, Callable[[Contract, np.ndarray, np.ndarray], np.ndarray]] = {
+    "fetch_push": guide_push,
+    "fetch_pick_and_place": guide_pick,
+}
 """The guide of each task that has one."""

@@ -1,7 +1,8 @@
 """Hindsight is the difference between all and nothing where rewards are never met by chance."""
 
-import importlib.util
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,10 +12,7 @@ _PATH = Path(__file__).parents[2] / "examples" / "bit_flipping.py"
 
 @pytest.fixture(scope="module")
 def example():
-    specification = importlib.util.spec_from_file_location("bit_flipping", _PATH)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return SimpleNamespace(**runpy.run_path(str(_PATH)))
 
 
 @pytest.fixture(autouse=True)

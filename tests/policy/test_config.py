@@ -46,7 +46,7 @@ def test_wrong_overrides(override, message):
 
 
 def test_a_guide_only_where_there_is_one():
-    with pytest.raises(ConfigurationError, match=r"fetch_reach has no guide; tasks with one: fetch_push"):
+    with pytest.raises(ConfigurationError, match=r"fetch_reach has no guide; tasks with one: fetch_push, fetch_pick"):
         load_config("fetch_reach", None, ["exploration.guided_episodes=0.5"])
 
 
