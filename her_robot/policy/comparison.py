@@ -171,7 +171,8 @@ def draw(results: list[dict[str, Any]]) -> bytes:
             if curve:
                 points = [(point["wall_s"], point["success_rate"]) for point in curve]
                 axes.plot(*zip(*points, strict=True), marker=".", label=label)
-        axes.set(xlabel=f"training time on {result['threads']} cores [s]", ylim=(-0.02, 1.02), title=result["task"])
+        axes.set(xlabel=f"training time on {result['threads']} cores [s]", title=result["task"])
+        axes.set(xlim=(0, None), ylim=(-0.02, 1.02))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("success in the unmodified environment")
     panels[0].legend(loc="upper left", fontsize="small")
