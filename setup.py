@@ -27,7 +27,7 @@ def data_files() -> list[tuple[str, list[str]]]:
 
 setup(
     name=NAME,
-    version="0.1.0",
+    version="0.2.0",
     description="Goal-reaching policies for robot arms and hands: trained with DDPG + HER, deployed as ROS 2 nodes",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
