@@ -32,7 +32,7 @@ def test_blocks_are_lifted_to_goals_that_only_the_camera_has_seen(loop, seed):
         if command.phase == "running" and truth.object_position[2] > 0.45:
             errors.append(np.linalg.norm(seen.position[0] - truth.object_position))
 
-    assert loop.play(seed, on_step=watch) < 0.05
+    assert loop.final_distance(seed, on_step=watch) < 0.05
     assert loop.robot.ground_truth().goal[2] > 0.45
     assert np.median(errors) < 0.01
     assert loop.controller.holds == 0
@@ -43,7 +43,7 @@ def test_a_stop_in_the_air_does_not_drop_the_block(loop):
         if loop.robot.ground_truth().object_position[2] > 0.5:
             loop.controller.stop("button pressed")
 
-    loop.play(5, on_step=stop_when_lifted)
+    loop.final_distance(5, on_step=stop_when_lifted)
     assert loop.controller.stopped
     for _ in range(100):
         loop.tick()

@@ -5,8 +5,6 @@ process and as fast as they come. What is missing is transport; `her-robot evalu
 """
 
 import json
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +15,14 @@ from rich.table import Table
 from her_robot.configuration import write_atomically
 from her_robot.contract import CONTRACTS, contract_of
 from her_robot.errors import BundleError, ConfigurationError
+from her_robot.evaluation.deployed_loop import DeployedLoop
 from her_robot.evaluation.episodes import FIRST_SEED
 from her_robot.evaluation.statistics import quantiles
 from her_robot.policy.bundle import PolicyBundle, shipped_bundle
-from her_robot.robot.calibration import load_calibration
-from her_robot.robot.controller import Command, PolicyController
-from her_robot.robot.profile import load_profile
-from her_robot.robot.scene_estimate import SceneEstimator
-from her_robot.sim.robot import JointMeasurement, SimulatedRobot, load_simulated_robot
-from her_robot.sim.sensors import CameraImage, SensorStream
 
 STAGES = ("camera", "estimate", "policy", "inverse_kinematics", "safety", "tick")
 """In the order of the data: an image to poses; then the stages of a control tick; then the whole tick."""
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-_STARTUP_STEPS = 400
-"""Control periods in which the arm must have gone home, and object and goal be seen."""
 
 
 def bench_latency(json_file: Path | None, episodes: int = 5, steps: int = 100) -> list[dict[str, Any]]:
@@ -60,80 +51,6 @@ def bench_latency(json_file: Path | None, episodes: int = 5, steps: int = 100) -
     if json_file is not None:
         write_atomically(json_file, json.dumps(results, indent=2) + "\n")
     return results
-
-
-class DeployedLoop:
-    """A simulated robot, its camera's estimator and a controller, connected as the nodes connect them."""
-
-    def __init__(self, bundle: PolicyBundle, robot: str = "fetch", calibration: str = "fetch_sim") -> None:
-        """
-        Args:
-            bundle: the policy.
-            robot: profile in config/robots/, and simulated robot of the same name.
-            calibration: in calibration/.
-
-        Raises:
-            HerRobotError: any of them is unknown or does not fit.
-        """
-        task = bundle.contract.task
-        self.robot = SimulatedRobot(load_simulated_robot(robot), task)
-        self._sensors = SensorStream(self.robot, real_time=False)
-        calibrated = load_calibration(calibration, task)
-        self._estimator = SceneEstimator(calibrated, bundle.contract)
-        offsets, table = calibrated.joint_offsets, calibrated.table
-        self.controller = PolicyController(bundle, load_profile(robot), offsets, table)
-        self._joints: dict[str, float] = {}
-        self.camera_ms: list[float] = []
-        """Time that each image took."""
-
-    def play(self, seed: int, steps: int) -> Iterator[tuple[Command, float]]:
-        """Commands of the running policy and how long each took [ms], for so many control periods.
-
-        Raises:
-            ConfigurationError: the policy did not begin to run.
-        """
-        self._sensors.reset(seed)
-        self._estimator.reset()
-        self.controller.forget()
-        command = Command("waiting", "", None, 0.0)
-        for _ in range(_STARTUP_STEPS + steps):
-            self._sense()
-            begun = time.perf_counter()
-            command = self.controller.tick(self.robot.time)
-            took_ms = 1000 * (time.perf_counter() - begun)
-            self._send(command)
-            if command.phase == "running":
-                yield command, took_ms
-            if self.controller.steps >= steps:
-                return
-        raise ConfigurationError(f"seed {seed}: the policy ran for {self.controller.steps} of {steps} steps: {command}")
-
-    def close(self) -> None:
-        """Free the camera's renderer."""
-        self.robot.close()
-
-    def _sense(self) -> None:
-        """One control period of measurements."""
-        measured = self.controller.measured
-        for report in self._sensors.advance(self.controller.contract.control_period):
-            if isinstance(report, JointMeasurement):
-                measured.observe_joints(
-                    report.time, report.names, report.positions.tolist(), report.velocities.tolist()
-                )
-                self._joints = dict(zip(report.names, report.positions, strict=True))
-            elif isinstance(report, CameraImage):
-                estimate = self._estimator.process(report.pixels, report.time, self._joints)
-                self.camera_ms.append(1000 * estimate.processing_s)
-                if estimate.object is not None:
-                    measured.observe_object(report.time, estimate.object.position, estimate.object.rotation)
-                if estimate.goal is not None:
-                    measured.observe_goal(report.time, estimate.goal.position)
-
-    def _send(self, command: Command) -> None:
-        if command.joints is not None:
-            joints, names = command.joints, self.controller.profile.joint_names
-            self.robot.command_arm(names, self.robot.time + joints.times, joints.positions, joints.velocities)
-            self.robot.command_gripper(command.gripper_gap)
 
 
 def _measure(task: str, episodes: int, steps: int) -> dict[str, Any]:

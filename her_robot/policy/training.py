@@ -73,7 +73,8 @@ class Trainer:
     def __init__(self, config: TrainConfig, directory: Path, processes: Processes | None = None) -> None:
         self.processes = processes or Processes(config.device)
         threads = config.num_threads or max(1, (os.cpu_count() or 1) // self.processes.count_here)
-        torch.set_num_threads(threads)
+        # Simulation runs beside learning; and at these sizes a second thread gains less than it costs to meet it.
+        torch.set_num_threads(max(1, threads // 2))
         self.config = config
         self.contract = contract_of(config.task)
         self.preset = load_preset(config.randomization)

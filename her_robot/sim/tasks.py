@@ -99,8 +99,8 @@ def fetch_task(name: str) -> FetchTask:
 
 def make_gymnasium_env(environment: str, **options) -> gymnasium.Env:
     """The unmodified Gymnasium-Robotics environment of that name."""
+    logging.getLogger("gymnasium").setLevel(logging.ERROR)
     import gymnasium_robotics
 
-    logging.getLogger("gymnasium").setLevel(logging.ERROR)
     gymnasium.register_envs(gymnasium_robotics)
     return gymnasium.make(environment, **options)
