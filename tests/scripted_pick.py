@@ -27,6 +27,5 @@ class LoopWithoutRos(DeployedLoop):
             on_step(self, command)
             if self.controller.stopped:
                 return np.inf
-        self.tick()
         truth = self.robot.ground_truth()
         return float(np.linalg.norm(truth.achieved_goal - truth.goal))

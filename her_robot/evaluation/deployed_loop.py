@@ -55,6 +55,9 @@ class DeployedLoop:
             if command.phase == "running":
                 yield command, took_ms
             if self.controller.steps >= steps:
+                # The last command takes effect, and the controller comes to rest before anything is reset.
+                self._sense()
+                self.controller.hold()
                 return
         raise ConfigurationError(f"seed {seed}: the policy ran for {self.controller.steps} of {steps} steps: {command}")
 

@@ -78,7 +78,7 @@ class ReplayBuffer:
         slots = (self._added + np.arange(len(episodes))) % self.capacity
         index = torch.from_numpy(slots).to(self._device)
         for name, tensor in vars(self._ring).items():
-            tensor[index] = torch.from_numpy(getattr(episodes, name)).to(self._device)
+            tensor[index] = torch.as_tensor(np.ascontiguousarray(getattr(episodes, name)), device=self._device)
         self._added += len(episodes)
         self._moved[slots] = _farthest(episodes.achieved_goal) > self._moved_distance
         self._derive_weights()
