@@ -201,12 +201,13 @@ def _train_seeds(options: argparse.Namespace) -> int:
     if options.seeds < 1:
         raise ConfigurationError(f"--seeds is {options.seeds}; at least 1 run is needed")
     load_config(options.task, options.config, options.overrides)
-    named = {"--config": options.config, "--steps": options.steps, "--until-success": options.until_success}
-    common = [text for name, value in named.items() if value is not None for text in (name, str(value))]
-    common += [text for override in options.overrides for text in ("--set", override)]
+    settings = ["--config", options.config] if options.config is not None else []
+    settings += [text for override in options.overrides for text in ("--set", override)]
+    named = {"--steps": options.steps, "--until-success": options.until_success}
+    limits = [text for name, value in named.items() if value is not None for text in (name, str(value))]
     first = options.seed or 0
     directory = options.out or Path("runs") / f"{options.task}-seeds"
-    return train_seeds(options.task, range(first, first + options.seeds), directory, common, options.resume)
+    return train_seeds(options.task, range(first, first + options.seeds), directory, settings, limits, options.resume)
 
 
 def _evaluate(options: argparse.Namespace) -> int:

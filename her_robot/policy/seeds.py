@@ -19,14 +19,15 @@ from her_robot.policy.checkpoint import has_checkpoint
 from her_robot.policy.trackers import draw_median_curve, read_progress
 
 
-def train_seeds(task: str, seeds: range, directory: Path, arguments: list[str], resume: bool) -> int:
+def train_seeds(task: str, seeds: range, directory: Path, settings: list[str], limits: list[str], resume: bool) -> int:
     """Train once with each seed, below `directory`; then draw the median and the quartiles of their success.
 
     Args:
         task: such as fetch_push.
         seeds: one for each run.
         directory: folder of all; each run is in `seed-N` below it.
-        arguments: what the runs have in common on the command line, without --seed, --out and --resume.
+        settings: --config and --set of the command line; a run that is resumed has its own already.
+        limits: --steps and --until-success of the command line.
         resume: go on with what is there.
 
     Returns:
@@ -38,8 +39,9 @@ def train_seeds(task: str, seeds: range, directory: Path, arguments: list[str], 
         if resume and _has_ended(run):
             console.print(f"seed {seed}: has ended, see {run}")
             continue
-        command = [sys.executable, "-m", "her_robot.cli", "train", task, *arguments, "--seed", str(seed)]
-        command += ["--out", str(run), *(["--resume"] if resume and has_checkpoint(run / "checkpoints") else [])]
+        goes_on = resume and has_checkpoint(run / "checkpoints")
+        command = [sys.executable, "-m", "her_robot.cli", "train", task, "--out", str(run), *limits]
+        command += ["--resume"] if goes_on else ["--seed", str(seed), *settings]
         status = subprocess.run(command, check=False).returncode
         if status == 130:
             raise KeyboardInterrupt

@@ -1,5 +1,7 @@
 """The same training with several seeds."""
 
+import dataclasses
+
 import numpy as np
 
 from her_robot.cli import main
@@ -39,6 +41,20 @@ def test_a_member_that_fails_does_not_stop_the_others_and_is_tried_again(tmp_pat
     output = capfd.readouterr().out
     assert "seed 1: has ended" in output
     assert PolicyBundle.load(blocked / "policy").card["training"]["seed"] == 0
+
+
+def test_a_member_that_was_interrupted_goes_on_with_its_own_settings(tmp_path, capfd):
+    assert _train(tmp_path) == 0
+    policy = tmp_path / "seed-1" / "policy"
+    bundle = PolicyBundle.load(policy)
+    unfinished = {name: entry for name, entry in bundle.card.items() if name != "success"}
+    dataclasses.replace(bundle, card=unfinished).save(policy)
+    capfd.readouterr()
+    assert _train(tmp_path, "--resume") == 0
+    output = capfd.readouterr().out
+    assert "seed 0: has ended" in output
+    assert "resuming at 200 steps" in output
+    assert PolicyBundle.load(policy).card["success"]["episodes"] == 2
 
 
 def test_curves_of_different_length_have_a_median():
