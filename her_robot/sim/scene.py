@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 
 from her_robot.contract import Contract
+from her_robot.domain_rand.rendering import PRINT_PREFIX, add_textures
 from her_robot.robot.calibration import Markers, face_rotation
 from her_robot.robot.fiducials import face_image, goal_tile_image
 from her_robot.robot.profile import RobotProfile, load_spec, lock_joint
@@ -80,7 +81,13 @@ class SceneConfig:
 
 
 def compile_scene(
-    config: SceneConfig, contract: Contract, profile: RobotProfile, markers: Markers, width: int, height: int
+    config: SceneConfig,
+    contract: Contract,
+    profile: RobotProfile,
+    markers: Markers,
+    width: int,
+    height: int,
+    paintable: bool = False,
 ) -> mujoco.MjModel:
     """The model of robot, table, object and goal.
 
@@ -91,6 +98,7 @@ def compile_scene(
         markers: what is printed on object and goal.
         width: of camera images [px].
         height: of camera images [px].
+        paintable: give every material a texture that can be painted anew.
     """
     spec = load_spec(_MODEL_FILES[contract.task])
     _remove_mocap_weld(spec)
@@ -106,6 +114,8 @@ def compile_scene(
         geom.friction[0] *= config.friction
     _add_goal_tile(spec, markers)
     _set_up_rendering(spec, width, height)
+    if paintable:
+        add_textures(spec)
     return spec.compile()
 
 
@@ -208,10 +218,10 @@ def _add_print(
 ) -> None:
     """A thin plate with a grey image on it, upright along the plate's y; it can be seen and not touched."""
     pixels = np.repeat(image[:, :, None], 3, axis=2)
-    texture = spec.add_texture(name=f"print_{name}", type=mujoco.mjtTexture.mjTEXTURE_2D)
+    texture = spec.add_texture(name=PRINT_PREFIX + name, type=mujoco.mjtTexture.mjTEXTURE_2D)
     texture.height, texture.width, texture.nchannel = *image.shape, 3
     texture.data = np.ascontiguousarray(pixels).tobytes()
-    material = spec.add_material(name=f"print_{name}", emission=0.4, specular=0.0, shininess=0.0, reflectance=0.0)
+    material = spec.add_material(name=PRINT_PREFIX + name, emission=0.4, specular=0.0, shininess=0.0, reflectance=0.0)
     textures = list(material.textures)
     textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = texture.name
     material.textures = textures
