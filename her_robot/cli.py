@@ -16,6 +16,7 @@ _EXAMPLES = """examples:
   her-robot train fetch_reach                     train a policy from nothing, in a minute or two
   her-robot train fetch_push --resume             go on after an interruption
   her-robot evaluate fetch_push --episodes 200    success in the unmodified Gymnasium-Robotics environment
+  her-robot randomization fetch_push --preset robot_loop   what a policy meets in training
   her-robot evaluate fetch_push --loop ros        success of the deployed nodes, from camera images alone
 """
 
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tasks(commands)
     _add_train(commands)
     _add_evaluate(commands)
+    _add_randomization(commands)
     _add_demo(commands)
     _add_bench(commands)
     return parser
@@ -129,6 +131,24 @@ def _add_evaluate(commands) -> None:
     loop.add_argument("--real-time", action="store_true", help="let time pass by itself, rather than in lockstep")
     loop.add_argument("--no-record", action="store_true", help="write no MCAP recording")
     parser.set_defaults(run=_evaluate)
+
+
+def _add_randomization(commands) -> None:
+    parser = commands.add_parser(
+        "randomization",
+        help="show what a preset of domain randomisation draws",
+        description="Prints what a preset randomises in a task, draws it for many episodes, and writes histograms.png "
+        "and scenes.png: what was drawn, and what a camera sees. How to write a preset: docs/randomization.md.",
+    )
+    parser.add_argument("task", metavar="TASK", help="such as fetch_push; `her-robot tasks` lists them")
+    parser.add_argument(
+        "--preset", required=True, metavar="NAME|FILE", help="preset in config/randomization/, such as nominal"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: reports/randomization-TASK-PRESET")
+    parser.add_argument("--episodes", type=int, default=1000, metavar="N", help="to draw; default: 1000")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table and what was drawn as JSON")
+    parser.set_defaults(run=_randomization)
 
 
 def _add_demo(commands) -> None:
@@ -214,6 +234,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     from her_robot.evaluation.commands import evaluate_ros, evaluate_sim
 
     return evaluate_ros(options) if options.loop == "ros" else evaluate_sim(options)
+
+
+def _randomization(options: argparse.Namespace) -> int:
+    from her_robot.evaluation.randomization import randomization_command
+
+    return randomization_command(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

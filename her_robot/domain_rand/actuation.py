@@ -95,7 +95,8 @@ class Actuation:
         config, rng = self._config, self._rng
         self._nominal[row] = nominal
         self._delay[row] = rng.integers(config.delay_steps[0], config.delay_steps[1] + 1)
-        self._scale[row] = config.scale.sample(rng) * config.axis_scale.sample(rng, 3)
+        scale, axis_scale = config.scale.sample(rng), config.axis_scale.sample(rng, 3)
+        self._scale[row] = scale * axis_scale
         self._smoothing[row] = config.smoothing.sample(rng)
         self._slew_limit[row] = config.slew_limit.sample(rng)
         self._gap_speed[row] = 2 * config.finger_speed.sample(rng)
@@ -106,7 +107,9 @@ class Actuation:
         self._gripper.start(finger_position.sum(), row)
         self._pending[:, row] = 0.0
         self._effective[row] = 0.0
-        return {} if nominal else self._drawn(row)
+        if nominal:
+            return {}
+        return {"scale": float(scale), "axis_scale": axis_scale.tolist()} | self._drawn(row)
 
     def apply(self, actions: np.ndarray, finger_position: np.ndarray) -> np.ndarray:
         """The action that takes effect in this period, float32 (num_envs, 4).
@@ -139,7 +142,6 @@ class Actuation:
     def _drawn(self, row: int) -> dict[str, Any]:
         return {
             "delay_steps": int(self._delay[row]),
-            "scale": self._scale[row].tolist(),
             "smoothing": float(self._smoothing[row, 0]),
             "slew_limit": float(self._slew_limit[row, 0]),
             "bias": self._bias[row].tolist(),

@@ -16,7 +16,7 @@ class Range:
     high: float = math.inf
     """Largest value, in the unit of the parameter. A choice has its own."""
     distribution: Literal["uniform", "log_uniform", "normal", "choice"] = "uniform"
-    """`uniform`; `log_uniform`: uniform in the logarithm; `normal`, truncated to the range; `choice`: one of `values`."""
+    """`uniform`; `log_uniform`, uniform in the logarithm; `normal`, truncated to the range; `choice` of `values`."""
     mean: float | None = None
     """Of the normal distribution before it is truncated; default: the middle of the range."""
     deviation: float | None = None
@@ -37,6 +37,11 @@ class Range:
         if self.distribution == "normal":
             self._check_normal()
 
+    @property
+    def center(self) -> float:
+        """The mean of the normal distribution; of others, the middle of the range."""
+        return (self.low + self.high) / 2 if self.mean is None else self.mean
+
     def sample(self, rng: np.random.Generator, size: int | tuple[int, ...] | None = None) -> np.ndarray:
         """Draw values of shape `size`."""
         if self.distribution == "log_uniform":
@@ -49,10 +54,10 @@ class Range:
 
     def _sample_normal(self, rng: np.random.Generator, size: int | tuple[int, ...] | None) -> np.ndarray:
         """What falls outside of the range is drawn again, which truncates exactly."""
-        mean = (self.low + self.high) / 2 if self.mean is None else self.mean
-        drawn = np.asarray(rng.normal(mean, self.deviation, size))
+        mean, deviation = self.center, self.deviation or 0.0
+        drawn = np.asarray(rng.normal(mean, deviation, size))
         while (outside := (drawn < self.low) | (drawn > self.high)).any():
-            drawn = np.where(outside, rng.normal(mean, self.deviation, size), drawn)
+            drawn = np.where(outside, rng.normal(mean, deviation, size), drawn)
         return drawn
 
     def _check_arguments(self) -> None:
@@ -77,5 +82,5 @@ class Range:
             raise ValueError(
                 f"normal has deviation {self.deviation}, wider than its range [{self.low}, {self.high}]; use uniform"
             )
-        if self.mean is not None and not self.low <= self.mean <= self.high:
+        if not self.low <= self.center <= self.high:
             raise ValueError(f"normal has mean {self.mean} outside of its range [{self.low}, {self.high}]")

@@ -85,13 +85,14 @@ _BODY_MASS = Parameter(
 )
 _SLIDING = Parameter("sliding friction of a geom", "1", "geom", "geom_friction", 0, lowest=0.0)
 _SIZE = Parameter(
-    "size of a geom, all axes alike; mass stays",
+    "size of a geom, all axes alike; mass stays, inertia follows",
     "m",
     "geom",
     "geom_size",
     positive=True,
     operations=("scale",),
     scaled_along=("geom_rbound", "geom_aabb"),
+    derived=True,
     often=_STILL,
     # The box that a broader search finds a body by is known where the body has one geom.
     applies=lambda model, geom: (
@@ -99,9 +100,7 @@ _SIZE = Parameter(
     ),
     lacks="a size of its own: it is a mesh, a plane, or one of several geoms of its body",
 )
-_DAMPING = Parameter(
-    "damping of a joint", "Nms/rad or Ns/m", "joint", "dof_damping", lowest=0.0
-)
+_DAMPING = Parameter("damping of a joint", "Nms/rad or Ns/m", "joint", "dof_damping", lowest=0.0)
 
 PARAMETERS: dict[str, Parameter] = {
     "body_mass": _BODY_MASS,
@@ -118,9 +117,7 @@ PARAMETERS: dict[str, Parameter] = {
         axes=3,
     ),
     "geom_friction_sliding": _SLIDING,
-    "geom_friction_torsional": Parameter(
-        "torsional friction of a geom", "m", "geom", "geom_friction", 1, lowest=0.0
-    ),
+    "geom_friction_torsional": Parameter("torsional friction of a geom", "m", "geom", "geom_friction", 1, lowest=0.0),
     "geom_friction_rolling": Parameter("rolling friction of a geom", "m", "geom", "geom_friction", 2, lowest=0.0),
     "geom_size": _SIZE,
     "contact_time_constant": Parameter(
@@ -143,7 +140,12 @@ PARAMETERS: dict[str, Parameter] = {
         "inertia of a joint's rotor", "kg m^2 or kg", "joint", "dof_armature", lowest=0.0, derived=True, often=_SELDOM
     ),
     "joint_friction_loss": Parameter(
-        "dry friction of a joint", "Nm or N", "joint", "dof_frictionloss", lowest=0.0, operations=("add", "scale", "set")
+        "dry friction of a joint",
+        "Nm or N",
+        "joint",
+        "dof_frictionloss",
+        lowest=0.0,
+        operations=("add", "scale", "set"),
     ),
     "actuator_gain": Parameter(
         "gain of an actuator, and the stiffness and damping of its bias with it",
@@ -174,9 +176,13 @@ PARAMETERS: dict[str, Parameter] = {
         positive=True,
         elements=("robot0:mocap",),
     ),
-    "gravity": Parameter("acceleration of gravity, each axis", "m/s^2", None, "opt.gravity", operations=("add",), axes=3),
+    "gravity": Parameter(
+        "acceleration of gravity, each axis", "m/s^2", None, "opt.gravity", operations=("add",), axes=3
+    ),
     "object_mass": replace(_BODY_MASS, meaning="mass and inertia of the object", elements=(OBJECT,)),
-    "object_size": replace(_SIZE, meaning="size of the object, all axes alike; mass stays", elements=(OBJECT,)),
+    "object_size": replace(
+        _SIZE, meaning="size of the object, all axes alike; mass stays, inertia follows", elements=(OBJECT,)
+    ),
     "object_damping": replace(
         _DAMPING,
         meaning="viscous resistance to the object's translation",

@@ -7,7 +7,7 @@ Constants that MuJoCo derives from masses, centres of mass, armatures and poses 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
@@ -146,11 +146,11 @@ class Physics:
                 waits = bound.variation.interval.sample(self._rng, rows.size)
                 self._due[bound.name] = np.where(rows, self._steps * self._period + waits, self._due[bound.name])
             drawn = bound.sample(self._rng, rows.size)
-            for row in np.flatnonzero(rows):
+            for row in np.flatnonzero(rows).tolist():
                 self._values[row][bound.name] = drawn[row]
             changed |= rows
             derived |= rows & bound.parameter.derived
-        for row in np.flatnonzero(changed):
+        for row in np.flatnonzero(changed).tolist():
             self._write(row, self._redone, self._redone_fields)
             if derived[row]:
                 mujoco.mj_setConst(self._models[row], self._scratch)
@@ -177,45 +177,57 @@ class Physics:
                 bound.write(model, values[bound.name])
 
 
+class _Along(NamedTuple):
+    """What is scaled along with a parameter, by a power of the same factor."""
+
+    field: str
+    place: tuple[Any, ...]
+    power: int = 1
+
+
 class Bound:
     """A variation, and where its parameter lies in one compiled model."""
 
     def __init__(self, model: mujoco.MjModel, name: str, variation: Variation, elements: list[int]) -> None:
         self.name, self.variation = name, variation
         self.parameter = parameter = PARAMETERS[variation.parameter or name]
-        self.operation = _operation(name, variation)
+        self.operation: Operation = _operation(name, variation)
         self.elements = tuple(element_name(model, parameter, element) for element in elements)
         rows, owners = rows_of(model, parameter, elements)
         self._owners = owners if variation.independent else np.zeros_like(owners)
-        self._shape = (len(elements) if variation.independent and elements else 1, parameter.axes)
-        self._places = [(parameter.field, _index(parameter, rows))]
-        self._places += [(field, (rows,)) for field in parameter.scaled_along]
+        self.shape = (len(elements) if variation.independent and elements else 1, parameter.axes)
+        self.place = _index(parameter, rows)
+        """Index of what is varied in the parameter's field."""
+        self._along = [_Along(field, (rows,)) for field in parameter.scaled_along]
         self._half_height = 0.0
         if parameter.field == "geom_size":
             bodies = model.geom_bodyid[rows]
-            # Half sizes, as a box's centre stays.
-            self._places.append(("bvh_aabb", (model.body_bvhadr[bodies][:, None], np.arange(3, 6))))
-            self._half_height = sum(_half_height(model, geom) for geom in rows if model.body(model.geom_bodyid[geom]).name == OBJECT)
-        self.fields = tuple(field for field, _ in self._places)
-        self.nominal = _array(model, parameter.field)[self._places[0][1]].copy()
+            self._along.append(_Along("body_inertia", (bodies,), 2))
+            # Of the box that a body is found by, the half sizes; its centre stays.
+            self._along.append(_Along("bvh_aabb", (model.body_bvhadr[bodies][:, None], np.arange(3, 6))))
+            objects = [geom for geom in rows if model.body(model.geom_bodyid[geom]).name == OBJECT]
+            self._half_height = sum(_half_height(model, geom) for geom in objects)
+        self.fields = (parameter.field, *(along.field for along in self._along))
+        """Fields of `MjModel` that are written."""
+        self.nominal = _array(model, parameter.field)[self.place].copy()
+        """In the compiled model: one value for each element or degree of freedom, and axis."""
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Draws (count, elements, axes); one element where all share a draw."""
-        return self.variation.sample(rng, (count, *self._shape))
+        return self.variation.sample(rng, (count, *self.shape))
 
     def write(self, model: mujoco.MjModel, values: np.ndarray) -> None:
         """Apply a draw (elements, axes) to what stands in the model."""
-        (field, index), *along = self._places
-        array = _array(model, field)
-        old = array[index]
-        new = _OPERATIONS[self.operation](old, self._spread(values, old))
-        array[index] = new
-        if not along:
+        array = _array(model, self.parameter.field)
+        old = array[self.place]
+        array[self.place] = new = _OPERATIONS[self.operation](old, self._spread(values, old))
+        if not self._along:
             return
         factor = values[self._owners] if self.operation == "scale" else (new / old)[:, None]
-        for field, index in along:
+        for field, place, power in self._along:
             array = _array(model, field)
-            array[index] *= factor if array.ndim > 1 else factor[:, 0]
+            scale = factor if power == 1 else factor**power
+            array[place] *= scale if array.ndim > 1 else scale[:, 0]
 
     def rise(self, values: np.ndarray) -> float:
         """How far the object lies above its nominal height through a draw (elements, axes) [m]."""
@@ -279,10 +291,11 @@ def _check_together(model: mujoco.MjModel, bounds: Iterable[Bound]) -> None:
     """Check every result, where several variations of one value follow each other."""
     limits: dict[str, list[np.ndarray]] = {}
     for bound in bounds:
-        field, index = bound._places[0]
+        field = bound.parameter.field
         low, high = limits.setdefault(field, [_array(model, field).astype(float) for _ in range(2)])
-        low[index], high[index] = bound.limits(low[index], high[index])
-        bound.check(low[index], high[index])
+        smallest, largest = bound.limits(low[bound.place], high[bound.place])
+        bound.check(smallest, largest)
+        low[bound.place], high[bound.place] = smallest, largest
 
 
 def _present(model: mujoco.MjModel, parameter: Parameter) -> list[str]:

@@ -56,7 +56,11 @@ class Pushes:
         config, rng, count = self._config, self._rng, self._rate.size
         self._left -= self._period
         begins = (self._left <= 0) & (rng.random(count) < self._rate * self._period)
-        angle, force, duration = rng.uniform(-np.pi, np.pi, count), config.force.sample(rng, count), config.duration.sample(rng, count)
+        angle, force, duration = (
+            rng.uniform(-np.pi, np.pi, count),
+            config.force.sample(rng, count),
+            config.duration.sample(rng, count),
+        )
         push = force[:, None] * np.stack([np.cos(angle), np.sin(angle), np.zeros(count)], axis=1)
         self._left = np.where(begins, duration, self._left)
         self._force = np.where(begins[:, None], push, self._force)

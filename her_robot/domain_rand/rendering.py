@@ -4,7 +4,6 @@ Numbers worth knowing are those of Tobin et al. 2017 (arXiv 1703.06907). Looks a
 compiled, so they never accumulate. Prints (fiducial markers) keep their look: they are read, not recognised.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -25,8 +24,6 @@ _SHAPES = (
     mujoco.mjtGeom.mjGEOM_CAPSULE,
     mujoco.mjtGeom.mjGEOM_ELLIPSOID,
 )
-_DISTRACTOR_CLEARANCE = 0.03
-"""Distractors stay this far beside what must not be covered [m]."""
 _PLACES_TRIED = 50
 
 
@@ -47,7 +44,8 @@ class RenderingConfig:
     colors: Range = Range(0.0, 0.0)
     """Weight of a random colour in each material's own, 0 to 1, drawn for each."""
     textures: float = 0.0
-    """Probability that a material gets a random texture: plain, gradient, checks, stripes or noise."""
+    """Probability that a material gets a random texture (plain, gradient, checks, stripes or noise), and the sky a
+    random colour."""
     distractors: tuple[int, int] = (0, 0)
     """Fewest and most things that lie about on the table and belong to no task."""
     distractor_size: Range = Range(0.01, 0.03)
@@ -83,7 +81,7 @@ class Distractor:
 
 @dataclass(frozen=True)
 class Table:
-    """Where distractors may lie."""
+    """Where distractors may lie, and where not."""
 
     low: np.ndarray
     """Smallest x and y, world frame (2,) [m]."""
@@ -91,6 +89,8 @@ class Table:
     """Largest x and y (2,) [m]."""
     top: float
     """World z [m]."""
+    kept_clear: tuple[tuple[np.ndarray, float], ...] = ()
+    """Places (2,) [m] and the radius around each in which nothing may lie [m]."""
 
 
 def add_textures(spec: mujoco.MjSpec) -> None:
@@ -118,26 +118,26 @@ class Appearance:
             camera: name of the camera that is moved.
         """
         self._config, self._model = config, model
+        self.drawn: dict[str, np.ndarray] = {}
+        """What was drawn last, by field of the configuration."""
         self._camera = model.camera(camera).id
         self._nominal = {field: getattr(model, field).copy() for field in _FIELDS}
         self._headlight = {part: getattr(model.vis.headlight, part).copy() for part in ("ambient", "diffuse")}
         self._materials = [i for i in range(model.nmat) if not model.material(i).name.startswith(PRINT_PREFIX)]
-        self._textures = [i for i in range(model.ntex) if model.texture(i).name.startswith(TEXTURE_PREFIX)]
+        self._textures = {i: _pixels(model, i).copy() for i in range(model.ntex) if _is_painted(model, i)}
 
     def draw(self, rng: np.random.Generator) -> list[int]:
         """Give the model another look; returns the textures that were painted."""
-        self._move_camera(rng)
-        self._light(rng)
-        self._color(rng)
+        self.drawn = self._move_camera(rng) | self._light(rng) | self._color(rng)
         return self._paint(rng)
 
-    def scatter(self, rng: np.random.Generator, table: Table, keep_clear: Sequence[np.ndarray]) -> list[Distractor]:
-        """Things on a table, none of them within reach of the points `keep_clear`, each (2,) in the world frame [m]."""
+    def scatter(self, rng: np.random.Generator, table: Table) -> list[Distractor]:
+        """Things on a table; fewer than asked for where there is no room."""
         low, high = self._config.distractors
         things = []
         for _ in range(rng.integers(low, high + 1) if high else 0):
             size = self._config.distractor_size.sample(rng, 3)
-            place = _free_place(rng, table, keep_clear, float(np.linalg.norm(size[:2])) + _DISTRACTOR_CLEARANCE)
+            place = _free_place(rng, table, float(np.linalg.norm(size)))
             shape = _SHAPES[rng.integers(len(_SHAPES))]
             color = np.append(rng.random(3), 1.0)
             yaw = float(rng.uniform(-np.pi, np.pi))
@@ -146,49 +146,53 @@ class Appearance:
                 things.append(Distractor(shape, size, np.array([*place, table.top + height]), yaw, color))
         return things
 
-    def _move_camera(self, rng: np.random.Generator) -> None:
+    def _move_camera(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         config, model, camera = self._config, self._model, self._camera
-        model.cam_pos[camera] = self._nominal["cam_pos"][camera] + config.camera_position.sample(rng, 3)
-        axis = rng.standard_normal(3)
+        shift, axis = config.camera_position.sample(rng, 3), rng.standard_normal(3)
+        angle, wider = config.camera_rotation.sample(rng), config.field_of_view.sample(rng)
         turn, turned = np.zeros(4), np.zeros(4)
-        angle = np.deg2rad(config.camera_rotation.sample(rng))
-        mujoco.mju_axisAngle2Quat(turn, axis / np.linalg.norm(axis), float(angle))
+        mujoco.mju_axisAngle2Quat(turn, axis / np.linalg.norm(axis), float(np.deg2rad(angle)))
         mujoco.mju_mulQuat(turned, self._nominal["cam_quat"][camera], turn)
+        model.cam_pos[camera] = self._nominal["cam_pos"][camera] + shift
         model.cam_quat[camera] = turned
-        model.cam_fovy[camera] = self._nominal["cam_fovy"][camera] + config.field_of_view.sample(rng)
+        model.cam_fovy[camera] = self._nominal["cam_fovy"][camera] + wider
+        return {"camera_position": shift, "camera_rotation": angle, "field_of_view": wider}
 
-    def _light(self, rng: np.random.Generator) -> None:
+    def _light(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         config, model = self._config, self._model
-        model.light_pos[:] = self._nominal["light_pos"] + config.light_position.sample(rng, (model.nlight, 3))
-        for light in range(model.nlight):
-            model.light_diffuse[light] = self._nominal["light_diffuse"][light] * config.light_intensity.sample(rng)
+        shifts = config.light_position.sample(rng, (model.nlight, 3))
+        intensity = config.light_intensity.sample(rng, model.nlight + 1)
+        model.light_pos[:] = self._nominal["light_pos"] + shifts
+        model.light_diffuse[:] = self._nominal["light_diffuse"] * intensity[:-1, None]
         for part, nominal in self._headlight.items():
-            getattr(model.vis.headlight, part)[:] = nominal * config.light_intensity.sample(rng)
+            getattr(model.vis.headlight, part)[:] = nominal * intensity[-1]
+        return {"light_position": shifts, "light_intensity": intensity}
 
-    def _color(self, rng: np.random.Generator) -> None:
-        for material in self._materials:
-            weight = self._config.colors.sample(rng)
-            own = self._nominal["mat_rgba"][material, :3]
-            self._model.mat_rgba[material, :3] = (1 - weight) * own + weight * rng.random(3)
+    def _color(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        weights = self._config.colors.sample(rng, len(self._materials))
+        colors = rng.random((len(self._materials), 3))
+        own = self._nominal["mat_rgba"][self._materials, :3]
+        self._model.mat_rgba[self._materials, :3] = (1 - weights)[:, None] * own + weights[:, None] * colors
+        return {"colors": weights}
 
     def _paint(self, rng: np.random.Generator) -> list[int]:
-        for texture in self._textures:
-            start = self._model.tex_adr[texture]
-            pixels = self._model.tex_data[start : start + 3 * _TEXTURE_SIZE**2]
-            pixels[:] = _pattern(rng).ravel() if rng.random() < self._config.textures else 255
-        return self._textures
+        for texture, nominal in self._textures.items():
+            pixels = _pixels(self._model, texture)
+            pixels[:] = nominal
+            if rng.random() < self._config.textures:
+                is_sky = self._model.tex_type[texture] == mujoco.mjtTexture.mjTEXTURE_SKYBOX
+                pixels[:] = rng.integers(0, 256, 3) if is_sky else _pattern(rng).reshape(-1, 3)
+        return list(self._textures) if self._config.textures else []
 
 
 _FIELDS = ("cam_pos", "cam_quat", "cam_fovy", "light_pos", "light_diffuse", "mat_rgba")
 
 
-def _free_place(
-    rng: np.random.Generator, table: Table, keep_clear: Sequence[np.ndarray], distance: float
-) -> np.ndarray | None:
-    """A place on the table (2,) at that distance from all that is kept clear; None where there is no room."""
+def _free_place(rng: np.random.Generator, table: Table, radius: float) -> np.ndarray | None:
+    """A place (2,) on the table for a thing of that radius [m]; None where there is no room."""
     for _ in range(_PLACES_TRIED):
-        place = rng.uniform(table.low, table.high)
-        if all(np.linalg.norm(place - point) >= distance for point in keep_clear):
+        place = rng.uniform(table.low + radius, table.high - radius)
+        if all(np.linalg.norm(place - center) >= clear + radius for center, clear in table.kept_clear):
             return place
     return None
 
@@ -200,6 +204,17 @@ def _height(shape: mujoco.mjtGeom, size: np.ndarray) -> float:
     if shape == mujoco.mjtGeom.mjGEOM_CYLINDER:
         return float(size[1])
     return float(size[0] + size[1]) if shape == mujoco.mjtGeom.mjGEOM_CAPSULE else float(size[2])
+
+
+def _is_painted(model: mujoco.MjModel, texture: int) -> bool:
+    is_sky = model.tex_type[texture] == mujoco.mjtTexture.mjTEXTURE_SKYBOX
+    return is_sky or model.texture(texture).name.startswith(TEXTURE_PREFIX)
+
+
+def _pixels(model: mujoco.MjModel, texture: int) -> np.ndarray:
+    """View of a texture's data, (n, 3) RGB."""
+    start, count = model.tex_adr[texture], model.tex_height[texture] * model.tex_width[texture] * 3
+    return model.tex_data[start : start + count].reshape(-1, 3)
 
 
 def _pattern(rng: np.random.Generator) -> np.ndarray:

@@ -110,10 +110,9 @@ class Sensing:
         longest = (_HISTORY - 1) * control_period - 1.0 / config.camera_rate
         if config.camera_latency.high > longest:
             raise ValueError(f"camera_latency must not exceed {longest:.3f} s, found {config.camera_latency.high}")
-        if config.grip_latency.high > (_HISTORY - 2) * control_period:
-            raise ValueError(
-                f"grip_latency must not exceed {(_HISTORY - 2) * control_period:.3f} s, found {config.grip_latency.high}"
-            )
+        longest = (_HISTORY - 2) * control_period
+        if config.grip_latency.high > longest:
+            raise ValueError(f"grip_latency must not exceed {longest:.3f} s, found {config.grip_latency.high}")
         self._config = config
         self._rng = rng
         self._period = control_period

@@ -1,10 +1,10 @@
 """Many Fetch simulations side by side, stepped natively on all cores.
 
-Each row has an `MjModel` of its own, so that each can be randomised (`domain_rand.physics`), and an `MjData`. A step of the batch is one
-`mj_step(model, data, substeps)` a row; MuJoCo releases the GIL meanwhile, so plain threads use all cores. What Python
-does for a row is kept to calls of MuJoCo and copies; the arithmetic is done for all rows at once. The semantics of a
-step and of a reset are those of Gymnasium-Robotics (`fetch_env.py`, `utils/mujoco_utils.py`), and trajectories agree
-bit by bit where the model is not randomised.
+Each row has an `MjModel` of its own, so that each can be randomised (`domain_rand.physics`), and an `MjData`. A step of
+the batch is one `mj_step(model, data, substeps)` a row; MuJoCo releases the GIL meanwhile, so plain threads use all
+cores. What Python does for a row is kept to calls of MuJoCo and copies; the arithmetic is done for all rows at once.
+The semantics of a step and of a reset are those of Gymnasium-Robotics (`fetch_env.py`, `utils/mujoco_utils.py`), and
+trajectories agree bit by bit where the model is not randomised.
 """
 
 import copy

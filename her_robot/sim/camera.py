@@ -81,8 +81,11 @@ class Camera:
         self._worker.submit(self._reseed, seed)
 
     def redress(self, change: Callable[[], Sequence[int]]) -> None:
-        """Let `change` give the model another look, after all images that were asked for before; it returns the textures
-        that it painted."""
+        """Let `change` give the model another look, after all images that were asked for before.
+
+        Args:
+            change: changes the model, and returns the textures that it painted.
+        """
         self._worker.submit(self._redress, change).result()
 
     def scatter(self, distractors: Sequence[Distractor]) -> None:

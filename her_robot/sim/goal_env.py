@@ -72,8 +72,8 @@ class BatchedGoalEnv(VectorEnv):
         self._goals = np.zeros((num_envs, self.contract.goal_size))
         self._steps = np.zeros(num_envs, int)
         self._nominal = np.ones(num_envs, bool)
-        self.drawn: list[dict[str, Any]] = [{} for _ in range(num_envs)]
-        """What was drawn for the present episode of each row, by section of the preset; empty in a nominal one."""
+        self.drawn: list[dict[str, dict[str, Any]]] = [{} for _ in range(num_envs)]
+        """What was drawn for the present episode of each row, by section and name; empty in a nominal one."""
         self._seed_rows([None] * num_envs)
 
     def reset(
@@ -164,7 +164,8 @@ class BatchedGoalEnv(VectorEnv):
         self.drawn[row] = {"physics": physics} if physics else {}
         position, yaw, rise = None, 0.0, self._physics.object_rise(row)
         if has_object and not nominal:
-            self.drawn[row]["object_yaw"] = yaw = float(self._preset.object_yaw.sample(self._randomization_rng))
+            yaw = float(self._preset.object_yaw.sample(self._randomization_rng))
+            self.drawn[row]["placement"] = {"object_yaw": yaw}
         if has_object:
             position = task.sample_object_position(rng)
         goal = task.sample_goal(rng)
@@ -207,6 +208,11 @@ class GoalEnv(gymnasium.Env):
         final = info["final_obs"] if truncated[0] else observation
         success = {"is_success": bool(info["is_success"][0])}
         return _first_row(final), float(reward[0]), bool(terminated[0]), bool(truncated[0]), success
+
+    @property
+    def drawn(self) -> dict[str, dict[str, Any]]:
+        """What was drawn for the present episode, by section and name; empty in a nominal one."""
+        return self._batch.drawn[0]
 
     def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any = None) -> np.ndarray:
         """Sparse reward of goals (..., g), float32 (...)."""

@@ -174,7 +174,7 @@ class SimulatedRobot:
         self._pending_gaps: deque[tuple[float, float]] = deque()
         self._place_object_and_goal(np.random.default_rng([seed, 0]))
         if self._appearance is not None:
-            self._camera.scatter(self._appearance.scatter(looks, *self._table_and_what_stands_there()))
+            self._camera.scatter(self._appearance.scatter(looks, self._table()))
         self._set_servo_references()
         mujoco.mj_forward(self.model, self.data)
 
@@ -333,15 +333,14 @@ class SimulatedRobot:
         ]
         self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]] = tile
 
-    def _table_and_what_stands_there(self) -> tuple[Table, list[np.ndarray]]:
-        """The table, and places on it that are to be seen: of object and goal, each (2,) [m]."""
+    def _table(self) -> Table:
+        """The table; what lies about on it leaves object and goal in sight."""
         body = self.model.body(TABLE)
         half = self.model.geom_size[body.geomadr[0], :2]
-        table = Table(body.pos[:2] - half, body.pos[:2] + half, table_top(self.model))
-        places = [self._goal[:2]]
+        clear = [(self._goal[:2], self._markers.goal.tile_size / np.sqrt(2))]
         if self.contract.has_object:
-            places.append(self.data.joint(f"{OBJECT}:joint").qpos[:2].copy())
-        return table, places
+            clear.append((self.data.joint(f"{OBJECT}:joint").qpos[:2].copy(), self._markers.object.size))
+        return Table(body.pos[:2] - half, body.pos[:2] + half, table_top(self.model), tuple(clear))
 
     def _sample_goal_and_tile(self, rng: np.random.Generator, obj: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A goal for an object at `obj` (3,) [m], and where the tile that marks it is: under an object that rests on
