@@ -46,10 +46,12 @@ def evaluate_in_simulation(
         else make_gymnasium_env(contract.environment, render_mode="rgb_array" if video else None)
     )
     recorder = _VideoRecorder(video) if video else None
-    results = []
+    results, drawn = [], []
     try:
         for seed in seeds:
             observation, _ = env.reset(seed=seed)
+            if randomization is not None:
+                drawn.append(env.drawn)
             distances = []
             for _ in range(contract.episode_steps):
                 action = bundle.act(observation["observation"], observation["desired_goal"])
@@ -64,8 +66,10 @@ def evaluate_in_simulation(
         env.close()
         if recorder:
             recorder.close()
-    where = contract.environment if randomization is None else f"{contract.task}, randomised"
-    return Evaluation(contract.task, "sim", str(bundle.path), tuple(results), {"environment": where})
+    extra: dict[str, Any] = {"environment": contract.environment}
+    if randomization is not None:
+        extra = {"environment": f"{contract.task}, randomised", "drawn": drawn}
+    return Evaluation(contract.task, "sim", str(bundle.path), tuple(results), extra)
 
 
 class _VideoRecorder:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from her_robot import configuration
+from her_robot.domain_rand.distribution import Range
 from her_robot.domain_rand.parameters import PARAMETERS
 from her_robot.domain_rand.physics import Physics, Variation, bind, check_variations
+from her_robot.domain_rand.preset import load_preset
 from her_robot.errors import ConfigurationError
 from her_robot.robot.profile import load_spec
 from her_robot.sim.tasks import fetch_task
@@ -266,8 +268,6 @@ def _frictions(physics, **variation):
 )
 def test_when_a_parameter_is_drawn(when, different):
     """How many values a row has within an episode, and within two."""
-    from her_robot.domain_rand.distribution import Range
-
     interval = Range(0.12, 0.12) if when == "interval" else None
     variation = Variation(0.5, 2.0, parameter="friction", when=when, interval=interval)
     found = _frictions(_physics({"grip": variation, "object_mass": _factor(2.0)}, count=3))
@@ -278,8 +278,6 @@ def test_when_a_parameter_is_drawn(when, different):
 
 
 def test_masses_that_change_within_an_episode_take_derived_constants_along():
-    from her_robot.domain_rand.distribution import Range
-
     variation = Variation(0.5, 2.0, when="interval", interval=Range(0.04, 0.04))
     physics = _physics({"object_mass": variation})
     physics.batch.reset(0, nominal=False)
@@ -296,8 +294,6 @@ def test_masses_that_change_within_an_episode_take_derived_constants_along():
 
 def test_the_draws_of_shipped_presets_stay():
     """A policy was trained on these: the first draws of robot_loop, made before there was a table of parameters."""
-    from her_robot.domain_rand.preset import load_preset
-
     physics = _physics(load_preset("robot_loop").physics, seed=7)
     drawn = physics.batch.reset(0, nominal=False)
     rng = np.random.default_rng(7)
@@ -349,5 +345,5 @@ def test_what_is_refused(entry, message):
 
 
 def test_what_no_model_could_have_is_refused_without_one():
-    with pytest.raises(ConfigurationError, match="valid: actuator_force_limit, .*table_height"):
+    with pytest.raises(ConfigurationError, match=r"valid: actuator_force_limit, .*table_height"):
         check_variations({"object_mas": Variation(1, 1)})

@@ -115,7 +115,7 @@ def test_what_was_drawn_is_recorded_and_repeats_with_the_seed():
     preset = replace(load_preset("robot_loop"), pushes=PushConfig(rate=Range(1.0, 2.0)), nominal_fraction=0.3)
     env = BatchedGoalEnv("fetch_push", num_envs=20, randomization=preset)
     env.reset(seed=4)
-    first = env.drawn
+    first = list(env.drawn)
     nominal = [not record for record in first]
     assert 0 < sum(nominal) < 20
     record = first[nominal.index(False)]
