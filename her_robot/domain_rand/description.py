@@ -10,8 +10,8 @@ import numpy as np
 
 from her_robot.domain_rand.distribution import Range
 from her_robot.domain_rand.parameters import Operation, When
-from her_robot.domain_rand.physics import Bound, bind
 from her_robot.domain_rand.preset import RandomizationPreset
+from her_robot.domain_rand.variation import Bound, bind
 
 
 @dataclass(frozen=True)

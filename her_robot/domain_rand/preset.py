@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from her_robot import configuration, resources
 from her_robot.domain_rand.actuation import ActuationConfig
 from her_robot.domain_rand.distribution import Range
-from her_robot.domain_rand.physics import Variation, check_variations
 from her_robot.domain_rand.pushes import PushConfig
 from her_robot.domain_rand.rendering import RenderingConfig
 from her_robot.domain_rand.sensing import SensingConfig
 from her_robot.domain_rand.timing import TimingConfig
+from her_robot.domain_rand.variation import Variation, check_variations
 from her_robot.errors import ConfigurationError
 
 

@@ -10,8 +10,9 @@ import pytest
 from her_robot import configuration
 from her_robot.domain_rand.distribution import Range
 from her_robot.domain_rand.parameters import PARAMETERS
-from her_robot.domain_rand.physics import Physics, Variation, bind, check_variations
+from her_robot.domain_rand.physics import Physics
 from her_robot.domain_rand.preset import load_preset
+from her_robot.domain_rand.variation import Variation, bind, check_variations
 from her_robot.errors import ConfigurationError
 from her_robot.robot.profile import load_spec
 from her_robot.sim.tasks import fetch_task
@@ -290,6 +291,20 @@ def test_masses_that_change_within_an_episode_take_derived_constants_along():
         product = model.body_mass[body] * model.body_invweight0[body]
         np.testing.assert_allclose(product, physics.nominal.body_mass[body] * physics.nominal.body_invweight0[body])
     assert len(weights) >= 3
+
+
+def test_what_is_entangled_with_a_mass_that_changes_does_not_accumulate():
+    """Size and mass share the inertia: when one is written again, so is the other, once."""
+    mass = Variation(0.5, 2.0, when="interval", interval=Range(0.04, 0.04))
+    physics = _physics({"object_size": _factor(1.2), "object_mass": mass})
+    physics.batch.reset(0, nominal=False)
+    body, geom = physics.nominal.body("object0").id, physics.nominal.geom("object0").id
+    for _ in range(5):
+        physics.batch.advance()
+        model, nominal = physics.models[0], physics.nominal
+        ratio = model.body_mass[body] / nominal.body_mass[body]
+        np.testing.assert_allclose(model.geom_size[geom], 1.2 * nominal.geom_size[geom])
+        np.testing.assert_allclose(model.body_inertia[body], 1.44 * ratio * nominal.body_inertia[body])
 
 
 def test_the_draws_of_shipped_presets_stay():

@@ -10,11 +10,11 @@ from gymnasium.vector import AutoresetMode
 
 from her_robot.contract import CONTRACTS, contract_of
 from her_robot.domain_rand.distribution import Range
-from her_robot.domain_rand.physics import Variation
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.domain_rand.pushes import PushConfig
 from her_robot.domain_rand.sensing import SensingConfig
 from her_robot.domain_rand.timing import TimingConfig
+from her_robot.domain_rand.variation import Variation
 from her_robot.sim.goal_env import BatchedGoalEnv, GoalEnv
 from her_robot.sim.tasks import make_gymnasium_env
 
