@@ -118,6 +118,8 @@ def describe(preset: RandomizationPreset, model: mujoco.MjModel, has_object: boo
     for section, fields in FIELDS.items():
         config = getattr(preset, section)
         for name, value in _active(section, config, fields, has_object):
+            if name == "camera_rate" and preset.nominal_fraction == 1.0:
+                continue
             lines.append(_line(section, name, fields[name], value))
     return lines
 
