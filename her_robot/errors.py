@@ -36,6 +36,10 @@ class TrainingDivergedError(HerRobotError):
     """A loss or a parameter became NaN or infinite."""
 
 
+class ImprovementError(HerRobotError):
+    """The process that improves the actor beside the critics has failed or was killed."""
+
+
 class ProcessesError(HerRobotError):
     """The processes of a data-parallel run cannot find each other, differ, or have lost one of them."""
 

@@ -44,6 +44,9 @@ class AgentConfig:
     """Updates between two updates of the target networks."""
     actor_interval: int = 1
     """Updates of the critic between two updates of the actor."""
+    actor_averaging: float = 0.0
+    """Weight that the average of the actor's parameters keeps at each of its updates. The average is what is measured
+    and exported: single actors along the way differ by several points in success. 0 takes the actor as it is."""
     action_l2: float = 1.0
     """Weight of the mean squared action in the actor's loss."""
     target_noise: float = 0.2
@@ -197,6 +200,7 @@ class TrainConfig:
             "relabel (their sum)": round(sum(vars(self.relabel).values()), 9),
             "exploration.guided_episodes": self.exploration.guided_episodes,
             "agent.polyak": self.agent.polyak,
+            "agent.actor_averaging": self.agent.actor_averaging,
         }
         for name, value in shares.items():
             if not 0.0 <= value <= 1.0:

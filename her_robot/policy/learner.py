@@ -51,7 +51,16 @@ class Policy:
 class Learner:
     """Hindsight experience replay with an actor-critic, for one task."""
 
-    def __init__(self, contract: Contract, config: TrainConfig, processes: Processes | None = None) -> None:
+    def __init__(
+        self, contract: Contract, config: TrainConfig, processes: Processes | None = None, beside: bool = False
+    ) -> None:
+        """
+        Args:
+            contract: of the task.
+            config: of the run.
+            processes: of a data-parallel run.
+            beside: update the actor in a process of its own, where that changes nothing but the time it takes.
+        """
         self.contract = contract
         self._config = config
         self._processes = processes or Processes(config.device)
@@ -66,6 +75,7 @@ class Learner:
             self.device,
             self._generator,
             self._processes.average,
+            beside and self.device.type == "cpu" and self._processes.count == 1,
         )
         if self._processes.rank:
             # Networks begin alike in all processes; from here on each makes draws of its own.
@@ -82,9 +92,9 @@ class Learner:
         )
         self._mirror = Mirror(contract, self.device) if config.replay.mirrored else None
 
-    def policy(self) -> Policy:
-        """A copy of the policy as it is now."""
-        actor = self.agent.actor.in_float32()
+    def policy(self, averaged: bool = False) -> Policy:
+        """A copy of the policy as it is now; `averaged`: the one to measure and export, not to explore with."""
+        actor = (self.agent.averaged_actor if averaged else self.agent.actor).in_float32()
         return Policy(actor, self.inputs.snapshot(), self.contract.action_size, self.device)
 
     def take_in(self, episodes: Episodes) -> None:
@@ -112,6 +122,9 @@ class Learner:
                 if value is not None:
                     values.append(value)
             updates -= drawn
+        value = self.agent.settle()
+        if value is not None:
+            values.append(value)
         value = float(torch.stack(values).mean()) if values else float("nan")
         losses = Losses(critic=float(torch.stack(critic_losses).mean()), value=value)
         if not np.isfinite(losses.critic) or (values and not np.isfinite(losses.value)):
@@ -120,6 +133,10 @@ class Learner:
                 f"{losses.value}; try a smaller agent.learning_rate"
             )
         return losses
+
+    def close(self) -> None:
+        """End what goes on beside."""
+        self.agent.close()
 
     def random_state(self) -> np.ndarray:
         """State of the generator behind all draws."""
