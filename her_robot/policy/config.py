@@ -108,6 +108,9 @@ class ReplayConfig:
     """How often episodes are drawn in which the achieved goal has not moved, relative to those in which it has."""
     moved_distance: float = 0.01
     """An achieved goal has moved if it went farther than this from where it began [m]."""
+    end_when_lost: bool = False
+    """An episode ends when its object falls off the table: what follows is not replayed, and to have let it fall is
+    worth -1 / (1 - gamma), the least there is."""
     mirrored: bool = False
     """Reflect half of the transitions in the vertical plane through the home position."""
 

@@ -1,10 +1,12 @@
 """What learns: networks, normalisers, replay and the sampling of batches. It knows nothing of environments."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from her_robot.contract import Contract
+from her_robot.contract import Contract, is_lost
 from her_robot.errors import TrainingDivergedError
 from her_robot.policy.agent import Agent, Batch, Losses
 from her_robot.policy.config import TrainConfig
@@ -89,6 +91,7 @@ class Learner:
             config.replay.still_weight,
             config.replay.moved_distance,
             self.device,
+            partial(is_lost if config.replay.end_when_lost else _never_lost, contract),
         )
         self._mirror = Mirror(contract, self.device) if config.replay.mirrored else None
 
@@ -100,7 +103,9 @@ class Learner:
     def take_in(self, episodes: Episodes) -> None:
         """Store episodes, and let the normalisers see them."""
         self.buffer.add(episodes)
-        sums = self.inputs.sums_of(episodes.observation, episodes.achieved_goal, episodes.desired_goal)
+        achieved = episodes.achieved_goal
+        counts = np.arange(achieved.shape[1]) <= self.buffer.last_times(achieved)[:, None]
+        sums = self.inputs.sums_of(episodes.observation, achieved, episodes.desired_goal, counts)
         self.inputs.add(self._processes.sum(sums))
 
     def learn(self, updates: int, imitation: float = 0.0) -> Losses:
@@ -151,7 +156,13 @@ class Learner:
         size, episodes = self._config.batch_size, self.buffer.episodes
         episode, step = self.buffer.draw(count * size, self._generator)
         goals, _ = hindsight_goals(
-            episodes.achieved_goal, episodes.desired_goal, episode, step, self._config.relabel, self._generator
+            episodes.achieved_goal,
+            episodes.desired_goal,
+            episode,
+            step,
+            self._config.relabel,
+            self._generator,
+            episodes.last,
         )
         rewards, discounts, ahead = self._returns(episodes, episode, step, goals)
         observation, action = episodes.observation[episode, step], episodes.action[episode, step]
@@ -178,15 +189,20 @@ class Learner:
         self, episodes: StoredEpisodes, episode: Tensor, step: Tensor, goals: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Discounted rewards (n,) up to `n_step` steps ahead, the discount (n,) of what follows, and its time (n,)."""
-        gamma, last = self._config.agent.gamma, episodes.achieved_goal.shape[1] - 1
+        gamma, end = self._config.agent.gamma, episodes.achieved_goal.shape[1] - 1
         rewards = torch.zeros(len(step), device=self.device)
         discounts = torch.ones(len(step), device=self.device)
-        ahead = step
+        ahead, last = step, episodes.last[episode]
         for _ in range(self._config.agent.n_step):
-            within = ahead < last
+            within = (ahead < end) & (ahead <= last)
             ahead = torch.where(within, ahead + 1, ahead)
+            lost = within & (ahead > last)
             distance = torch.linalg.vector_norm(episodes.achieved_goal[episode, ahead] - goals, dim=-1)
-            missed = (distance > self.contract.success_distance) & within
-            rewards -= discounts * missed
-            discounts = torch.where(within, discounts * gamma, discounts)
+            missed = (distance > self.contract.success_distance) & within & ~lost
+            rewards -= discounts * (missed + lost / (1.0 - gamma))
+            discounts = torch.where(within, discounts * gamma, discounts).masked_fill_(lost, 0.0)
         return rewards, discounts, ahead
+
+
+def _never_lost(contract: Contract, achieved: np.ndarray) -> np.ndarray:
+    return np.zeros(achieved.shape[:-1], bool)
