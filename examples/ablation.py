@@ -3,7 +3,7 @@
     python examples/ablation.py --out runs/ablation
 
 Two trainings run side by side, each on one core. What has ended is not done again, so it can be interrupted at any
-time. The table is written in Markdown; docs/ablation.md holds it, and says how to read it.
+time. The table is written in Markdown, to table.md.
 """
 
 import argparse
