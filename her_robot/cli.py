@@ -20,10 +20,11 @@ _EXAMPLES = """examples:
   her-robot identify --bag motion                 a simulated robot that moves as a recorded one
 """
 
-_IDENTIFY = """Fit the simulated robot to a recording of a robot: for each joint of the arm the stiffness and damping of its
-controller, armature, dry and viscous friction, and the delay of commands. The recorded commands are replayed in
-simulation, and the parameters changed until it moves as the robot did. Every fourth second of the recording takes no
-part in that, and tells how good the result is. What the recording does not tell is named, and stays near its start.
+_IDENTIFY = """\
+Fit the simulated robot to a recording of a robot: for each joint of the arm stiffness and damping of the controller,
+armature, dry and viscous friction; and the delay of commands. The recorded commands are replayed in simulation, and the
+parameters changed until it moves as the robot did. Every fourth second of the recording takes no part in that, and
+tells how good the result is. What the recording does not tell is named, and stays near its start.
 """
 _IDENTIFY_EXAMPLES = """the recording, an MCAP file or rosbag2 folder, holds
   /joint_states                    positions and velocities, 50 Hz or more, stamped, without gaps

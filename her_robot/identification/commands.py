@@ -8,10 +8,11 @@ from rich.console import Console
 
 from her_robot import configuration
 from her_robot.errors import ConfigurationError
+from her_robot.identification.bag import read_recording
 from her_robot.identification.excitation import LEAD_IN_S, excitation, trajectory_message
 from her_robot.identification.fit import identify
 from her_robot.identification.presets import write_preset, write_simulated_robot
-from her_robot.identification.recording import describe, read_recording
+from her_robot.identification.recording import describe
 from her_robot.identification.report import plot, print_identification, summary
 from her_robot.robot.profile import load_profile
 from her_robot.sim.robot import load_simulated_robot
@@ -50,8 +51,8 @@ def identify_command(options: argparse.Namespace) -> int:
 
 def _write_excitation(options: argparse.Namespace, console: Console) -> int:
     profile = load_profile(options.robot)
-    if not 10.0 <= options.duration <= 50.0:
-        raise ConfigurationError(f"--duration is {options.duration:g} s; it must be from 10 to 50 s")
+    if not 10.0 <= options.duration <= 45.0:
+        raise ConfigurationError(f"--duration is {options.duration:g} s; it must be from 10 to 45 s")
     center = np.array(profile.look.get(_POSE_TASK) or next(iter(profile.look.values())))
     message = trajectory_message(profile, excitation(profile, center, options.duration))
     configuration.write_atomically(options.excite, json.dumps(message) + "\n")

@@ -30,10 +30,10 @@ def excitation(profile: RobotProfile, center: np.ndarray, duration: float, seed:
         seed: of the phases.
 
     Returns:
-        Points at 12.5 Hz, the first of them the center, times from there; the model's positions.
+        Points every 0.08 s or so, the first of them the center, times from there; the model's positions.
     """
     rng = np.random.default_rng(seed)
-    times = np.arange(round(duration / _POINT_PERIOD_S) + 1) * _POINT_PERIOD_S
+    times = np.linspace(0.0, duration, round(duration / _POINT_PERIOD_S) + 1)
     joints = range(len(profile.joints))
     swings = np.stack([_swing(times, duration, rng) for _ in joints], axis=1)
     # A cubic spline is what controllers make of points that have its positions and velocities.

@@ -38,11 +38,14 @@ _FIRST_SCATTER = 1e-3, 2e-2
 """Assumed of positions [rad] and velocities [rad/s] before the first fit."""
 _LEAST_SCATTER = 1e-4, 1e-3
 """No encoder is trusted beyond this [rad], [rad/s]."""
-_DELAYS_S = np.arange(0.0, 0.2, 0.01)
+_DELAYS_S = np.arange(0.0, 0.2, 0.025)
 _DIFFERENCE = 1e-3
 """Step of the difference quotients, in fit coordinates."""
 _LARGE_LOADING = 0.3
+"""A parameter with a larger part of a flat direction, which is of length 1, belongs to it."""
 _CALM_PART = 0.25
+"""Of segments, whose scatter is taken for noise."""
+_MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -219,8 +222,8 @@ class _Fit:
         def jacobian(z: np.ndarray) -> np.ndarray:
             return np.vstack([self._jacobian(z), np.eye(z.size)])
 
-        solution = least_squares(residuals, z, jacobian, bounds=(low, high), xtol=1e-4, ftol=1e-5, max_nfev=evaluations)
-        return solution.x
+        limits = {"bounds": (low, high), "max_nfev": evaluations}
+        return least_squares(residuals, z, jacobian, xtol=1e-4, ftol=1e-5, **limits).x  # type: ignore[arg-type]
 
     def _residuals(self, z: np.ndarray) -> np.ndarray:
         """(2 m n,), in units of the scatter."""
@@ -313,7 +316,9 @@ def _why_not(
     together = sorted({i for direction in flat if index in direction for i in direction} - {index})
     if not together:
         return "this motion hardly depends on it"
-    return "known only together with " + ", ".join(_label(parameters[i], profile) for i in together)
+    names = [_label(parameters[i], profile) for i in together]
+    others = f" and {len(names) - _MOST_NAMES} others" if len(names) > _MOST_NAMES else ""
+    return f"known only together with {', '.join(names[:_MOST_NAMES])}{others}"
 
 
 def _label(parameter: Parameter, profile: RobotProfile) -> str:

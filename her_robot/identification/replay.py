@@ -28,7 +28,7 @@ SETTLING_S = 0.15
 _TASK = "fetch_reach"
 """The scene with the least in it; nothing is touched."""
 _GRID_S = 0.001
-_ROUNDING = 1e-9
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,12 @@ def cut(recording: ArmRecording, longest_delay: float) -> list[Segment]:
     if reference is None:
         return []
     segments, times = [], recording.times
-    begin = max(times[0], reference.known_from + longest_delay)
+    known = np.searchsorted(times, reference.known_from + longest_delay)
+    begin = times[known] if known < times.size else np.inf
     while begin + SEGMENT_S <= times[-1] + _ROUNDING:
-        first = int(np.searchsorted(times, begin - _ROUNDING))
+        first = int(np.searchsorted(times, begin + _ROUNDING)) - 1
         end = times[first] + SEGMENT_S + _ROUNDING
-        compared = np.flatnonzero((times > times[first] + SETTLING_S) & (times <= end))
+        compared = np.flatnonzero((times > begin + SETTLING_S + _ROUNDING) & (times <= end))
         segments.append(Segment(recording, reference, first, compared))
         begin = times[compared[-1]] - SETTLING_S
     return segments
@@ -154,10 +155,9 @@ class Replay:
             infinite = np.full_like(self.measured_positions, np.inf)
             return infinite, infinite
         self._set(dynamics)
-        states, _ = self._rollout.rollout(
-            self._model, self._data, self._initial, self._controls(dynamics), skip_checks=False
-        )
-        states = np.concatenate([self._initial[:, None], states], axis=1)
+        after = np.empty((*self._times.shape, self._initial.shape[1]))
+        self._rollout.rollout(self._model, self._data, self._initial, self._controls(dynamics), state=after)
+        states = np.concatenate([self._initial[:, None], after], axis=1)
         rows, steps, part = self._samples
         found = (1 - part) * states[rows, steps] + part * states[rows, np.minimum(steps + 1, states.shape[1] - 1)]
         # Of a state, time comes first, then positions, then velocities.
