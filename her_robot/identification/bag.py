@@ -42,8 +42,8 @@ def read_recording(path: Path, profile: RobotProfile, command_topic: str | None 
     """
     try:
         with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
-            states, offset = _read_joint_states(reader, profile, path)
-            commands = _read_commands(reader, profile, path, command_topic, states.times[0], offset)
+            states, on_one_clock = _read_joint_states(reader, profile, path)
+            commands = _read_commands(reader, profile, path, command_topic, states.times[0], on_one_clock)
     except (AnyReaderError, ReaderError, OSError) as error:
         raise RecordingError(f"{path}: not an MCAP file or a rosbag2 folder: {error}") from None
     states = replace(states, times=states.times - states.times[0])
@@ -51,9 +51,9 @@ def read_recording(path: Path, profile: RobotProfile, command_topic: str | None 
     return split_at_jumps(replace(unwrapped(states, profile), commands=commands), profile)
 
 
-def _read_joint_states(reader: AnyReader, profile: RobotProfile, path: Path) -> tuple[ArmRecording, float | None]:
-    """Joint states on their own clock, and how far the recorder's is ahead of it [s]; None where they are unrelated."""
-    topic = "/" + profile.topics.joint_states
+def _read_joint_states(reader: AnyReader, profile: RobotProfile, path: Path) -> tuple[ArmRecording, bool]:
+    """Joint states in ROS time [s], and whether the recorder read the clock that they are stamped by."""
+    topic = _absolute(profile.topics.joint_states)
     messages = [(t * 1e-9, m) for t, m in _messages(reader, topic, _JOINT_STATE, path)]
     seen = {name for _, message in messages for name in message.name}
     missing = [name for name in profile.joint_names if name not in seen]
@@ -78,38 +78,38 @@ def _read_joint_states(reader: AnyReader, profile: RobotProfile, path: Path) -> 
     velocities = np.array([m.velocity[o] * profile.signs() for (_, m), o in zip(messages, orders, strict=True)])
     if not (np.isfinite(positions).all() and np.isfinite(velocities).all()):
         raise RecordingError(f"{path}: positions or velocities on {topic} are not all finite")
-    lag = float(np.median(np.array([t for t, _ in messages]) - stamps))
+    lag = np.median(np.array([t for t, _ in messages]) - stamps)
     stamps, first = np.unique(stamps, return_index=True)
-    return ArmRecording(stamps, positions[first], velocities[first], ()), lag if abs(lag) < _SAME_CLOCK_S else None
+    return ArmRecording(stamps, positions[first], velocities[first], ()), bool(abs(lag) < _SAME_CLOCK_S)
 
 
 def _read_commands(
-    reader: AnyReader, profile: RobotProfile, path: Path, topic: str | None, begin: float, lag: float | None
+    reader: AnyReader, profile: RobotProfile, path: Path, topic: str | None, begin: float, on_one_clock: bool
 ) -> tuple[TrajectoryCommand, ...]:
+    """Commands, in seconds since `begin` [s, ROS time]."""
     recorded = {connection.topic for connection in reader.connections}
-    topic = topic or next((t for t in ("/" + profile.topics.joint_trajectory, COMMAND_SENT) if t in recorded), None)
+    usual = _absolute(profile.topics.joint_trajectory)
+    topic = _absolute(topic) if topic else next((t for t in (usual, COMMAND_SENT) if t in recorded), None)
     if topic is None:
         known = [connection.topic for connection in reader.connections if connection.msgtype == _TRAJECTORY]
         hint = f"--command-topic may be one of: {', '.join(known)}" if known else GOOD_RECORDING
-        raise RecordingError(f"{path}: no trajectories on /{profile.topics.joint_trajectory}. {hint}")
+        raise RecordingError(f"{path}: no trajectories on {usual}. {hint}")
     commands = [
-        _command(message, nanoseconds * 1e-9, lag is not None, profile, f"{path}: {topic}")
+        _command(message, nanoseconds * 1e-9, on_one_clock, profile, f"{path}: {topic}")
         for nanoseconds, message in _messages(reader, topic, _TRAJECTORY, path)
     ]
     commands = [replace(c, received=c.received - begin, times=c.times - begin) for c in commands]
     return tuple(sorted(commands, key=lambda command: command.received))
 
 
-def _command(
-    message: Any, recorded: float, on_the_same_clock: bool, profile: RobotProfile, where: str
-) -> TrajectoryCommand:
+def _command(message: Any, recorded: float, on_one_clock: bool, profile: RobotProfile, where: str) -> TrajectoryCommand:
     """A trajectory, in ROS time [s]. One without a stamp begins when it is received."""
     names, points, stamp = list(message.joint_names), message.points, _seconds(message.header.stamp)
     if sorted(names) != sorted(profile.joint_names):
         raise RecordingError(f"{where} commands the joints {names}; expected all of {list(profile.joint_names)}")
     if not points or any(len(p.positions) != len(names) or len(p.velocities) not in (0, len(names)) for p in points):
         raise RecordingError(f"{where} has a trajectory without points, or with points that lack joints")
-    if not stamp and not on_the_same_clock:
+    if not stamp and not on_one_clock:
         raise RecordingError(
             f"{where} has no stamps, and the recorder's clock is not the one that joint states are stamped by: nothing "
             "tells when a command came. Record with `ros2 bag record --use-sim-time`, or stamp the commands"
@@ -120,7 +120,7 @@ def _command(
         [p.velocities[order] * profile.signs() if len(p.velocities) else 0 * p.positions for p in points]
     )
     times = (stamp or recorded) + np.array([_seconds(p.time_from_start) for p in points])
-    received = recorded if on_the_same_clock else stamp
+    received = recorded if on_one_clock else stamp
     if not (np.isfinite(positions).all() and np.isfinite(velocities).all() and np.all(np.diff(times) > 0)):
         raise RecordingError(f"{where} has a trajectory with values that are not finite, or times that do not increase")
     return TrajectoryCommand(received, times, positions, velocities)
@@ -137,6 +137,10 @@ def _messages(reader: AnyReader, topic: str, message_type: str, path: Path) -> l
     if not found:
         raise RecordingError(f"{path}: no message on {topic}. {GOOD_RECORDING}")
     return found
+
+
+def _absolute(topic: str) -> str:
+    return "/" + topic.lstrip("/")
 
 
 def _seconds(stamp: Any) -> float:

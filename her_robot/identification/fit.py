@@ -31,7 +31,7 @@ IDENTIFIED_PART = 0.1
 _STILL = 0.005
 """A segment in which no joint moves farther tells nothing [rad]."""
 _LEAST_MOTION = 0.02
-"""A joint that moves less in the whole recording keeps its start [rad]."""
+"""A joint that never moves farther within a segment keeps its start [rad]."""
 _FEWEST_SEGMENTS, _MOST_SEGMENTS = 8, 60
 _HELD_OUT = 4
 _FIRST_SCATTER = 1e-3, 2e-2
@@ -89,7 +89,7 @@ class Identification:
     flat_directions: tuple[tuple[str, ...], ...]
     """Labels of parameters that can change together without any effect on this motion."""
     still_joints: dict[str, float]
-    """Joints that hardly moved and keep their start, and how far they moved [rad]."""
+    """Joints that hardly moved and keep their start, and how far they moved at most within a segment [rad]."""
     dynamics: Dynamics
     held_out_start: Errors
     """Of held-out segments, with the parameters from before the fit."""
@@ -132,11 +132,11 @@ def identify(
         HerRobotError: the simulated robot cannot be simulated as it is.
     """
     segments = _thinned(_moving_segments(parts))
-    moved = np.ptp(np.concatenate([s.recording.positions[s.compared] for s in segments]), axis=0)
+    moved = np.max([np.ptp(s.recording.positions[s.compared], axis=0) for s in segments], axis=0)
     still = {name: float(m) for name, m in zip(profile.joint_names, moved, strict=True) if m < _LEAST_MOTION}
     moving = np.flatnonzero(moved >= _LEAST_MOTION)
     if not moving.size:
-        raise RecordingError(f"no joint moves by more than {moved.max():.3f} rad. {GOOD_RECORDING}")
+        raise RecordingError(f"no joint moves by more than {moved.max():.3f} rad within 1 s. {GOOD_RECORDING}")
     start = Dynamics.of(config, profile)
     parameters = choose_parameters(start, [int(joint) for joint in moving], shared, fixed)
     fitted = [segment for i, segment in enumerate(segments) if i % _HELD_OUT != _HELD_OUT - 1]
@@ -149,7 +149,9 @@ def identify(
         return Identification(
             estimates=_estimates(parameters, z, covariance, flat, profile),
             flat_directions=tuple(
-                tuple(_label(parameters[i], profile) for i in direction) for direction in flat if len(direction) > 1
+                tuple(_label(parameters[i], profile) for i in direction.members)
+                for direction in flat
+                if len(direction.members) > 1
             ),
             still_joints=still,
             dynamics=dynamics,
@@ -277,18 +279,31 @@ def _thinned(segments: list[Segment]) -> list[Segment]:
     return [segments[i] for i in np.linspace(0, len(segments) - 1, _MOST_SEGMENTS).round().astype(int)]
 
 
-def _flat_directions(information: np.ndarray) -> list[tuple[int, ...]]:
-    """Parameters, by index, that make up each direction of fit coordinates about which the recording says little."""
+@dataclass(frozen=True)
+class _FlatDirection:
+    """A direction of fit coordinates about which the recording says little."""
+
+    deviations: np.ndarray
+    """What it contributes to the standard deviation of each parameter, (p,)."""
+    members: tuple[int, ...]
+    """Parameters that make it up, by index."""
+
+
+def _flat_directions(information: np.ndarray) -> list[_FlatDirection]:
     values, vectors = np.linalg.eigh(information)
-    flat = 1.0 / np.sqrt(1.0 + np.maximum(values, 0.0)) > IDENTIFIED_PART
-    return [tuple(np.flatnonzero(np.abs(vector) > _LARGE_LOADING).tolist()) for vector in vectors.T[flat]]
+    deviations = 1.0 / np.sqrt(1.0 + np.maximum(values, 0.0))
+    return [
+        _FlatDirection(deviation * np.abs(vector), tuple(np.flatnonzero(np.abs(vector) > _LARGE_LOADING).tolist()))
+        for deviation, vector in zip(deviations, vectors.T, strict=True)
+        if deviation > IDENTIFIED_PART
+    ]
 
 
 def _estimates(
     parameters: Sequence[Parameter],
     z: np.ndarray,
     covariance: np.ndarray,
-    flat: Sequence[tuple[int, ...]],
+    flat: Sequence[_FlatDirection],
     profile: RobotProfile,
 ) -> tuple[Estimate, ...]:
     deviations = np.sqrt(np.diag(covariance))
@@ -310,13 +325,13 @@ def _estimates(
     return tuple(found)
 
 
-def _why_not(
-    index: int, parameters: Sequence[Parameter], flat: Sequence[tuple[int, ...]], profile: RobotProfile
-) -> str:
-    together = sorted({i for direction in flat if index in direction for i in direction} - {index})
-    if not together:
+def _why_not(index: int, parameters: Sequence[Parameter], flat: Sequence[_FlatDirection], profile: RobotProfile) -> str:
+    flattest = max(flat, key=lambda direction: direction.deviations[index], default=None)
+    if flattest is None or flattest.deviations[index] < IDENTIFIED_PART / 2:
+        return "the fit is too loose to tell"
+    names = [_label(parameters[i], profile) for i in flattest.members if i != index]
+    if not names:
         return "this motion hardly depends on it"
-    names = [_label(parameters[i], profile) for i in together]
     others = f" and {len(names) - _MOST_NAMES} others" if len(names) > _MOST_NAMES else ""
     return f"known only together with {', '.join(names[:_MOST_NAMES])}{others}"
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 
-from her_robot.errors import UnknownNameError
+from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.robot.profile import RobotProfile
 from her_robot.sim.robot import SimulatedRobotConfig
 from her_robot.sim.scene import JointControlConfig
@@ -118,6 +118,7 @@ def choose_parameters(
 
     Raises:
         UnknownNameError: a name in `fixed` that is none of `UNITS`.
+        ConfigurationError: all are fixed.
     """
     for name in fixed:
         if name not in UNITS:
@@ -131,6 +132,8 @@ def choose_parameters(
     ]
     if "command_delay" not in fixed:
         chosen.append(Parameter("command_delay", (), *_start_and_spread(start, "command_delay", 0)))
+    if not chosen:
+        raise ConfigurationError("--fix leaves no parameter to identify")
     return tuple(chosen)
 
 

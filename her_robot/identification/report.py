@@ -3,7 +3,6 @@
 import io
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -56,7 +55,9 @@ def print_identification(console: Console, identification: Identification, profi
         table.add_row(e.name, joint, f"{e.start:.4g}", f"{e.value:.4g}", interval, UNITS[e.name], remark, style=style)
     console.print(table)
     for joint, moved in identification.still_joints.items():
-        console.print(f"{joint} moved by {moved:.3f} rad: too little, its parameters stay as they were")
+        console.print(
+            f"{joint} moved by {moved:.3f} rad within 1 s at most: too little, its parameters stay as they were"
+        )
     console.print()
     console.print(_error_table(identification, profile))
     console.print(
@@ -113,8 +114,3 @@ def _by_joint(errors: Errors, profile: RobotProfile) -> dict[str, dict[str, floa
 def _short(remark: str, joint: str | None) -> str:
     """Without the name of the joint that the row is about."""
     return remark.replace(f" of {joint}", "") if joint else remark
-
-
-def total_error(errors: Errors) -> float:
-    """R.m.s. of positions over all joints [rad]."""
-    return float(np.sqrt(np.mean(errors.position**2)))

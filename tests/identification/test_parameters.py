@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from her_robot.errors import UnknownNameError
+from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.identification.parameters import UNITS, Dynamics, choose_parameters, dynamics_at
 from her_robot.sim.robot import load_simulated_robot
 from her_robot.sim.scene import JointControlConfig
@@ -56,6 +56,11 @@ def test_a_coordinate_moves_its_joints_alone(profile):
     shared = choose_parameters(start, [2, 5], shared=True)
     assert len(shared) == 6
     assert shared[0].joints == tuple(range(7))
+
+
+def test_something_must_be_left_to_fit(profile):
+    with pytest.raises(ConfigurationError, match="--fix leaves no parameter"):
+        choose_parameters(Dynamics.of(CONFIG, profile), range(7), shared=True, fixed=list(UNITS))
 
 
 def test_an_unknown_parameter_cannot_be_fixed(profile):
