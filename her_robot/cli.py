@@ -17,6 +17,28 @@ _EXAMPLES = """examples:
   her-robot train fetch_push --resume             go on after an interruption
   her-robot evaluate fetch_push --episodes 200    success in the unmodified Gymnasium-Robotics environment
   her-robot evaluate fetch_push --loop ros        success of the deployed nodes, from camera images alone
+  her-robot identify --bag motion                 a simulated robot that moves as a recorded one
+"""
+
+_IDENTIFY = """\
+Fit the simulated robot to a recording of a robot: for each joint of the arm stiffness and damping of the controller,
+armature, dry and viscous friction; and the delay of commands. The recorded commands are replayed in simulation, and the
+parameters changed until it moves as the robot did. Every fourth second of the recording takes no part in that, and
+tells how good the result is. What the recording does not tell is named, and stays near its start.
+"""
+_IDENTIFY_EXAMPLES = """the recording, an MCAP file or rosbag2 folder, holds
+  /joint_states                    positions and velocities, 50 Hz or more, stamped, without gaps
+  /arm_controller/joint_trajectory all commands; or /policy_node/command_sent, as `her-robot evaluate` records it
+of 20 to 60 s in which the arm moves in free air, every joint by 0.1 rad or more, slowly and fast.
+
+examples:
+  her-robot identify --excite motion.yaml                    write such a motion, and say how to record it
+  her-robot identify --bag motion --plot fit.png             see what can be identified, and how well it fits
+  her-robot identify --bag motion --simulated-robot my.yaml  then: her-robot evaluate ... --simulated-robot my.yaml
+  her-robot identify --bag motion --out preset.yaml          then: her-robot train ... --set randomization=preset.yaml
+  her-robot identify --bag motion --fix armature             the armature is known from a data sheet
+
+More in docs/identification.md.
 """
 
 
@@ -48,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_demo(commands)
+    _add_identify(commands)
     _add_bench(commands)
     return parser
 
@@ -140,6 +163,46 @@ def _add_demo(commands) -> None:
     parser.set_defaults(run=_demo)
 
 
+def _add_identify(commands) -> None:
+    parser = commands.add_parser(
+        "identify",
+        help="fit the simulated robot to a recording of a robot",
+        description=_IDENTIFY,
+        epilog=_IDENTIFY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--bag", type=Path, metavar="FILE", help="the recording: an MCAP file or a rosbag2 folder")
+    parser.add_argument("--robot", default="fetch", metavar="NAME|FILE", help="profile in config/robots/")
+    parser.add_argument(
+        "--start",
+        default="fetch",
+        metavar="NAME|FILE",
+        help="simulated robot in config/simulated_robots/ to start from; default: fetch",
+    )
+    parser.add_argument(
+        "--shared", action="store_true", help="one value for all joints, rather than one for each: quicker, and coarser"
+    )
+    parser.add_argument(
+        "--fix",
+        action="append",
+        default=[],
+        metavar="PARAMETER",
+        help="keep a parameter as in --start, such as armature; may be repeated",
+    )
+    parser.add_argument("--command-topic", metavar="TOPIC", help="of the trajectories, where it is another one")
+    written = parser.add_argument_group("what is written")
+    written.add_argument("--simulated-robot", type=Path, metavar="FILE", help="the simulated robot that was found")
+    written.add_argument("--out", type=Path, metavar="FILE", help="a randomisation preset around it")
+    written.add_argument(
+        "--base", default="robot_loop", metavar="PRESET", help="for all else in that preset; default: robot_loop"
+    )
+    written.add_argument("--json", type=Path, metavar="FILE", help="parameters, intervals and errors as JSON")
+    written.add_argument("--plot", type=Path, metavar="FILE", help="measured and simulated motion as a PNG")
+    written.add_argument("--excite", type=Path, metavar="FILE", help="only write a motion that is worth recording")
+    written.add_argument("--duration", type=float, default=30.0, metavar="S", help="of that motion; default: 30")
+    parser.set_defaults(run=_identify)
+
+
 def _add_bench(commands) -> None:
     parser = commands.add_parser(
         "bench",
@@ -220,6 +283,12 @@ def _demo(options: argparse.Namespace) -> int:
     from her_robot.evaluation.commands import demo
 
     return demo(options.task, options.episodes, Path("reports") / f"demo-{time.strftime('%Y%m%d-%H%M%S')}")
+
+
+def _identify(options: argparse.Namespace) -> int:
+    from her_robot.identification.commands import identify_command
+
+    return identify_command(options)
 
 
 def _bench(options: argparse.Namespace) -> int:

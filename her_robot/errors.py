@@ -44,6 +44,10 @@ class ProcessesError(HerRobotError):
     """The processes of a data-parallel run cannot find each other, differ, or have lost one of them."""
 
 
+class RecordingError(HerRobotError):
+    """A recording that tells nothing of a robot: not readable, of another arm, with gaps, or without motion."""
+
+
 class LoopError(HerRobotError):
     """The robot in the loop did not come up, died, or stopped answering."""
 

@@ -25,7 +25,7 @@ def test_help_imports_nothing_heavy():
     assert result.stdout.rstrip().endswith("[]")
 
 
-@pytest.mark.parametrize("command", ["tasks", "train", "evaluate", "demo", "bench"])
+@pytest.mark.parametrize("command", ["tasks", "train", "evaluate", "demo", "identify", "bench"])
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

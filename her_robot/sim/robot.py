@@ -130,8 +130,8 @@ class SimulatedRobot:
         self._names = names
         self._qpos = np.array([joint.qposadr[0] for joint in joints])
         self._qvel = np.array([joint.dofadr[0] for joint in joints])
-        control = config.scene.joint_control
-        self._rate_gain = control.damping / control.stiffness
+        servos = [config.scene.servo(name) for name in self.profile.joint_names]
+        self._rate_gain = np.array([servo.damping / servo.stiffness for servo in servos])
         self._physics_steps = 0
         self._camera = Camera(self.model, CAMERA, config.camera)
         self.reset(seed)
