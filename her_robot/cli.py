@@ -17,11 +17,13 @@ _EXAMPLES = """examples:
   her-robot train fetch_push --resume             go on after an interruption
   her-robot evaluate fetch_push --episodes 200    success in the unmodified Gymnasium-Robotics environment
   her-robot evaluate fetch_push --loop ros        success of the deployed nodes, from camera images alone
+  her-robot compare old.json new.json             which of two evaluated policies is better
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0 done, 2 refused with a message, 130 interrupted."""
+    """Run a command; returns the exit status: 0 done, 2 refused with a message, 130 interrupted. Commands that answer a
+    question have others besides; their help says which."""
     if not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")
     options = _parser().parse_args(arguments)
@@ -47,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tasks(commands)
     _add_train(commands)
     _add_evaluate(commands)
+    _add_compare(commands)
     _add_demo(commands)
     _add_bench(commands)
     return parser
@@ -107,6 +110,8 @@ def _add_evaluate(commands) -> None:
         description="Deterministic episodes, judged at the last step, with a Wilson interval. `--loop sim` plays in "
         "the unmodified Gymnasium-Robotics environment; `--loop ros` starts the deployed ROS 2 nodes with a simulated "
         "robot and scores them by a truth that they do not see.",
+        epilog="exit status: 0 done, and above --at-least if that is given; 1 below it; 3 not decided; 2 refused, or "
+        "the loop broke",
     )
     parser.add_argument("task", metavar="TASK", help="such as fetch_push; `her-robot tasks` lists them")
     parser.add_argument("--policy", type=Path, metavar="DIR", help="policy bundle; default: the shipped one")
@@ -114,7 +119,15 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the first episode; default: 1000000")
     parser.add_argument("--loop", choices=("sim", "ros"), default="sim", help="default: sim")
     parser.add_argument("--randomize", metavar="PRESET", help="randomise the simulation (--loop sim)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary as JSON")
+    parser.add_argument(
+        "--at-least",
+        type=float,
+        metavar="RATE",
+        help="end as soon as success is clearly above or below this rate, such as 0.9; --episodes is then the most, "
+        "1000 for sim and 300 for ros if not given",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary and every episode as JSON")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write test results as JUnit XML, for CI")
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="write a report; default for ros: reports/TASK-ros-TIME"
     )
@@ -129,6 +142,20 @@ def _add_evaluate(commands) -> None:
     loop.add_argument("--real-time", action="store_true", help="let time pass by itself, rather than in lockstep")
     loop.add_argument("--no-record", action="store_true", help="write no MCAP recording")
     parser.set_defaults(run=_evaluate)
+
+
+def _add_compare(commands) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="which of two policies is better, on the same episodes",
+        description="Two files of `her-robot evaluate --json`, paired by seed: McNemar's exact test, and an interval "
+        "of the difference.",
+        epilog="exit status: 0 the second is not shown to be worse; 1 it is; 2 refused",
+    )
+    parser.add_argument("first", type=Path, metavar="FIRST.json", help="such as the policy in use")
+    parser.add_argument("second", type=Path, metavar="SECOND.json", help="such as the one to replace it")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the comparison as JSON")
+    parser.set_defaults(run=_compare)
 
 
 def _add_demo(commands) -> None:
@@ -214,6 +241,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     from her_robot.evaluation.commands import evaluate_ros, evaluate_sim
 
     return evaluate_ros(options) if options.loop == "ros" else evaluate_sim(options)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from her_robot.evaluation.commands import compare_reports
+
+    return compare_reports(options.first, options.second, options.json)
 
 
 def _demo(options: argparse.Namespace) -> int:

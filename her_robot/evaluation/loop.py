@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,16 @@ import numpy as np
 from her_robot.contract import Contract
 from her_robot.errors import ConfigurationError, LoopError
 from her_robot.evaluation.episodes import FIRST_SEED, Episode, Evaluation, seeds_from
+from her_robot.evaluation.film import Film, WorstEpisodeFilm
 from her_robot.evaluation.processes import NodeProcesses
 from her_robot.evaluation.recording import Recording
-from her_robot.evaluation.statistics import quantiles
+from her_robot.evaluation.telemetry import TelemetryLog
 from her_robot.policy.bundle import PolicyBundle
 
 _STARTUP_STEPS = 400
 """Control periods in which homing must be done, and object and goal seen."""
 _LARGEST_DOMAIN_ID = 101
 """Beyond, the ports of DDS reach into those that Linux hands out (docs.ros.org, ROS_DOMAIN_ID)."""
-_LATENCY_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class LoopResult:
     """An evaluation in the loop, and what its report shows."""
 
     evaluation: Evaluation
-    images: tuple[np.ndarray, ...]
-    """The camera's last image of each episode, RGB uint8."""
-    latency_ms: dict[str, list[float]]
-    """Of every control tick, by stage."""
+    images: Mapping[int, np.ndarray]
+    """The camera's last image of each episode, by seed, RGB uint8."""
+    film: Film | None
+    """What the camera saw of the worst episode."""
     failure: LoopError | None
     """What ended the evaluation early."""
 
@@ -67,7 +67,7 @@ def evaluate_in_loop(
     episodes: int = 50,
     first_seed: int = FIRST_SEED,
     options: LoopOptions | None = None,
-    on_episode: Callable[[Episode], None] = lambda episode: None,
+    on_episode: Callable[[Episode], bool | None] = lambda episode: None,
 ) -> LoopResult:
     """Play episodes through the nodes, and judge them by the truth at the last step.
 
@@ -77,7 +77,7 @@ def evaluate_in_loop(
         episodes: how many, each with a seed of its own.
         first_seed: seed of the first.
         options: how the loop is run.
-        on_episode: called after each episode.
+        on_episode: called after each episode; True ends the evaluation.
 
     Returns:
         What was measured. A node that died or fell silent is in `failure`; the episodes before it count.
@@ -97,8 +97,8 @@ def evaluate_in_loop(
     node = evaluator(domain_id, not options.real_time, processes.check, recording)
     begun = time.monotonic()
     played: list[Episode] = []
-    images: list[np.ndarray] = []
-    misses = 0
+    images: dict[int, np.ndarray] = {}
+    worst = WorstEpisodeFilm()
     failure = None
     try:
         _start_nodes(processes, bundle, options)
@@ -106,15 +106,16 @@ def evaluate_in_loop(
         try:
             for seed in seeds:
                 played.append(_play(node, seed, bundle.contract, options.episode_steps))
-                misses += node.deadline_misses()
-                images.append(node.newest_image())
-                on_episode(played[-1])
+                images[seed] = node.newest_image()
+                worst.offer(played[-1], node.frames, bundle.contract.control_period * len(played[-1].distances))
+                if on_episode(played[-1]):
+                    break
         except LoopError as error:
             failure = error
         wall_s = time.monotonic() - begun
-        extra = _measurements(node, bundle.contract, misses, wall_s, options, failure)
+        extra = _measurements(node, bundle.contract, wall_s, options, failure)
         evaluation = Evaluation(bundle.contract.task, "ros", str(bundle.path), tuple(played), extra)
-        return LoopResult(evaluation, tuple(images), node.latency_ms, failure)
+        return LoopResult(evaluation, images, worst.film, failure)
     finally:
         processes.stop()
         shut_down(node)
@@ -133,16 +134,20 @@ def _start_nodes(processes: NodeProcesses, bundle: PolicyBundle, options: LoopOp
 
 def _play(node: Any, seed: int, contract: Contract, episode_steps: int) -> Episode:
     """One episode: looking and homing, then `episode_steps` control periods with the policy."""
+    log = TelemetryLog(node.status("policy_node"))
     node.begin_episode(seed)
     distances: list[float] = []
+    positions: list[tuple[float, float, float]] = []
     status: dict[str, str] = {}
     note = ""
     for _ in range(_STARTUP_STEPS + episode_steps):
         status = node.tick()
+        log.add(status, node.status("camera_goal_node"))
         steps = int(status.get("steps", 0))
         if steps > 1:
             # What the actions before this one have led to.
             distances.append(node.distance(contract.has_object))
+            positions.append(node.grip_position())
         if steps >= episode_steps:
             break
     else:
@@ -150,24 +155,21 @@ def _play(node: Any, seed: int, contract: Contract, episode_steps: int) -> Episo
         note += f", {status['reason']}" if status.get("reason") else ""
     node.advance()
     distances.append(node.distance(contract.has_object))
+    positions.append(node.grip_position())
     node.end_episode()
     success = not note and distances[-1] < contract.success_distance
-    return Episode(seed, success, tuple(distances), note)
+    return Episode(seed, success, tuple(distances), note, tuple(positions), log.result())
 
 
 def _measurements(
-    node: Any, contract: Contract, misses: int, wall_s: float, options: LoopOptions, failure: LoopError | None
+    node: Any, contract: Contract, wall_s: float, options: LoopOptions, failure: LoopError | None
 ) -> dict[str, Any]:
-    stages = {stage: quantiles(values, _LATENCY_QUANTILES) for stage, values in node.latency_ms.items()}
     return {
         "mode": "real_time" if options.real_time else "lockstep",
         "simulated_robot": options.simulated_robot,
         "episode_steps": options.episode_steps,
-        "latency_ms": stages.get("sensor_to_command", quantiles([], _LATENCY_QUANTILES)),
-        "latency_stages_ms": stages,
-        "deadline_misses": misses,
         "control_hz": 1.0 / contract.control_period,
-        **node.counts(),
+        "detections": node.detections(),
         "lost_images": node.lost_images,
         "wall_s": round(wall_s, 1),
         "failure": str(failure) if failure else None,

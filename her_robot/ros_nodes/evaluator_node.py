@@ -28,6 +28,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from her_robot.errors import LoopError
+from her_robot.evaluation.film import thumbnail
 from her_robot.evaluation.recording import Recording
 from her_robot.ros_nodes import conversions
 
@@ -70,9 +71,9 @@ class Evaluator(Node):
         self._stamps: dict[str, float] = {}
         self._status: dict[str, dict[str, str]] = {}
         self._truth: dict[str, np.ndarray] = {}
-        self.latency_ms: dict[str, list[float]] = {}
-        """Of every control tick that ran the policy, by stage."""
         self._image: np.ndarray | None = None
+        self.frames: list[np.ndarray] = []
+        """What the camera has seen in this episode since the policy began to run, made small."""
         self._images = 0
         self._images_expected = self._images_processed = 0
         self.lost_images = 0
@@ -132,8 +133,8 @@ class Evaluator(Node):
         status = self._status["policy_node"]
         if self._lockstep and self._stamps.get("policy_node/command_sent", -1.0) >= wanted:
             self._wait_for_stamp("arm_controller/reference", wanted)
-        if status.get("phase") == "running":
-            self._note_latency(status)
+        if int(status.get("steps", 0)) == 0:
+            self.frames.clear()
         return status
 
     def advance(self) -> None:
@@ -151,13 +152,19 @@ class Evaluator(Node):
         achieved = self._truth["object" if has_object else "grip"]
         return float(np.linalg.norm(achieved - self._truth["goal"]))
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Detections by the camera node, and what safety did, since the start."""
-        camera, policy = self._status.get("camera_goal_node", {}), self._status.get("policy_node", {})
-        return {
-            "detections": {name: int(camera.get(name, 0)) for name in ("seen", "missed", "rejected")},
-            "safety": {name: int(policy.get(name, 0)) for name in ("clamped", "holds", "estops")},
-        }
+    def grip_position(self) -> tuple[float, float, float]:
+        """Where the point between the fingers truly is [m]."""
+        x, y, z = self._truth["grip"]
+        return float(x), float(y), float(z)
+
+    def status(self, node: str) -> dict[str, str]:
+        """The newest status of a node; empty before the first."""
+        return self._status.get(node, {})
+
+    def detections(self) -> dict[str, int]:
+        """What became of the markers that the camera node looked for, since the start."""
+        camera = self.status("camera_goal_node")
+        return {name: int(camera.get(name, 0)) for name in ("seen", "missed", "rejected")}
 
     def newest_image(self) -> np.ndarray:
         """What the camera saw last, RGB (height, width, 3) uint8.
@@ -168,10 +175,6 @@ class Evaluator(Node):
         if self._image is None:
             raise LoopError("no camera image has come; the log of sim_robot_node may say why")
         return self._image
-
-    def deadline_misses(self) -> int:
-        """Of this activation of the policy node."""
-        return int(self._status.get("policy_node", {}).get("deadline_misses", 0))
 
     def _truth_stamp(self) -> float:
         return self._stamps.get("sim_robot_node/ground_truth/grip_pose", -1.0)
@@ -199,6 +202,7 @@ class Evaluator(Node):
 
     def _on_image(self, message: Image) -> None:
         self._image = conversions.image_to_numpy(message)
+        self.frames.append(thumbnail(self._image))
         self._images += 1
         if self._recording is None or self._images % _RECORDED_IMAGE_INTERVAL:
             return
@@ -207,15 +211,6 @@ class Evaluator(Node):
         compressed = CompressedImage(header=message.header, format="jpeg", data=jpeg.tobytes())
         topic, type_name = "/head_camera/rgb/image_raw/compressed", "sensor_msgs/msg/CompressedImage"
         self._recording.write(topic, type_name, time.time_ns(), serialize_message(compressed))
-
-    def _note_latency(self, status: dict[str, str]) -> None:
-        for key, value in status.items():
-            if key.startswith("latency_ms."):
-                self.latency_ms.setdefault(key.removeprefix("latency_ms."), []).append(float(value))
-        self.latency_ms.setdefault("sensor_to_command", []).append(float(status["sensor_to_command_ms"]))
-        camera = self._status.get("camera_goal_node", {})
-        if "processing_ms" in camera:
-            self.latency_ms.setdefault("camera", []).append(float(camera["processing_ms"]))
 
     def _publish_clock(self) -> None:
         assert self._clock_publisher is not None
