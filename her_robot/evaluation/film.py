@@ -10,7 +10,7 @@ import numpy as np
 
 from her_robot.evaluation.episodes import Episode, worst_first
 
-FRAME_WIDTH = 400
+FRAME_WIDTH = 320
 """Of frames that are kept [px]."""
 _CODEC = "vp09"
 """VP9 in MP4: every browser plays it, and OpenCV's own wheels can write it. They cannot write H.264."""

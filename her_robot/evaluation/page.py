@@ -67,9 +67,8 @@ def page(sections: Sequence[Section]) -> str:
 
 def _overview(sections: Sequence[Section]) -> str:
     rows = "".join(_overview_row(section, f"s{i}") for i, section in enumerate(sections))
-    heads = (
-        "<th class='text'>evaluation</th><th class='text'>success</th><th></th><th>distance</th><th>time to goal</th>"
-    )
+    heads = "<th class='text'>evaluation</th><th class='text'>success rate, 0 to 1</th><th></th>"
+    heads += "<th>distance</th><th>time to goal</th>"
     table = f"<table class='numbers'><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
     return f"{_matrix(sections)}<h3>All of them</h3><p class='hint'>95 % intervals of the success rate.</p>{table}"
 
@@ -103,7 +102,9 @@ def _matrix(sections: Sequence[Section]) -> str:
     cells = {(section.title, column(section)): _matrix_cell(section.evaluation) for section in sections}
     heads = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = "".join(
-        f"<tr><th>{escape(row)}</th>" + "".join(cells.get((row, name), "<td class='none'>–</td>") for name in columns)
+        f"<tr><th>{escape(row)}</th>"
+        + "".join(cells.get((row, name), "<td class='none'>–</td>") for name in columns)
+        + "</tr>"
         for row in rows
     )
     return (
@@ -136,7 +137,7 @@ def _section(section: Section, anchor: str, several: bool) -> str:
         parts += [
             _hero(evaluation),
             _figures(evaluation, summary),
-            f"<h3>Distance to the goal</h3><p class='hint'>One curve an episode; the dark one is the median.</p>"
+            "<h3>Distance to the goal</h3><p class='hint'>One curve an episode; the dark one is the median.</p>"
             f"{plots.distances(evaluation)}",
             _timing(evaluation),
             _film(evaluation, section.film),
@@ -150,8 +151,10 @@ def _section(section: Section, anchor: str, several: bool) -> str:
 
 def _facts(section: Section) -> str:
     evaluation = section.evaluation
-    facts = {"policy": evaluation.policy, "of": section.title}
-    facts |= {"mode": str(evaluation.extra["mode"]).replace("_", " ")} if "mode" in evaluation.extra else {}
+    facts = {"policy": evaluation.policy}
+    for key in ("environment", "simulated_robot", "mode"):
+        if key in evaluation.extra:
+            facts[key.replace("_", " ")] = str(evaluation.extra[key]).replace("_", " ")
     if evaluation.episodes:
         facts["seeds"] = f"{evaluation.episodes[0].seed} to {evaluation.episodes[-1].seed}"
     items = "".join(f"<span>{name} <b>{escape(value)}</b></span>" for name, value in facts.items())
@@ -161,11 +164,13 @@ def _facts(section: Section) -> str:
 def _hero(evaluation: Evaluation) -> str:
     summary = evaluation.summary()
     low, high = summary.get("success_interval_anytime", summary["success_ci95"])
-    kind = "95 % interval" if evaluation.at_least is None else f"interval at any time ({100 * ERROR:g} % error a side)"
-    text = f"<b>{summary['successes']} of {summary['episodes']}</b> goals reached"
-    text += f", {100 * summary['success_rate']:.1f} %. {kind}: {100 * low:.1f} to {100 * high:.1f} %."
+    kind = "95 % interval (Wilson)"
+    if evaluation.at_least is not None:
+        kind = f"interval that holds at any time, {100 * ERROR:g} % error on each side"
     return (
-        f"<div class='hero'>{_verdict(evaluation)}<p class='lead'>{text}</p>"
+        f"<div class='hero'>{_verdict(evaluation)}"
+        f"<p class='lead'><b>{summary['successes']} of {summary['episodes']}</b> goals reached</p>"
+        f"<p class='hint'>{100 * summary['success_rate']:.1f} %; {kind}: {100 * low:.1f} to {100 * high:.1f} %</p>"
         f"{plots.interval(summary['success_rate'], low, high, evaluation.at_least)}"
         f"<div class='scale hint'><span>0</span><span>success rate</span><span>1</span></div>"
         f"{plots.outcomes(evaluation)}</div>"
@@ -230,7 +235,8 @@ def _film(evaluation: Evaluation, film: Film | None) -> str:
     return (
         "<h3>The worst episode</h3><div class='film'>"
         f"<video src='{source}' controls autoplay loop muted playsinline></video>"
-        f"<figcaption>{_caption(episode)}</figcaption></div>"
+        f"<figcaption>{_caption(episode)}<br>As a camera saw it while the policy ran, at its true speed."
+        "</figcaption></div>"
     )
 
 
@@ -271,17 +277,19 @@ def _episodes(evaluation: Evaluation) -> str:
     }
     episodes = evaluation.to_json()["per_episode"]
     columns = {key: column for key, column in columns.items() if key in episodes[0]}
+    noted = any(values["note"] for values in episodes)
     heads = "".join(f"<th>{name}</th>" for name, _ in columns.values())
     rows = "".join(
         f"<tr><td class='text'>{values['seed']}</td><td class='text {kind}'>{kind}</td>"
         + "".join(f"<td>{form(values[key])}</td>" for key, (_, form) in columns.items())
-        + f"<td class='text'>{escape(values['note'])}</td></tr>"
+        + (f"<td class='text'>{escape(values['note'])}</td></tr>" if noted else "</tr>")
         for values in episodes
         for kind in ("reached" if values["success"] else "missed",)
     )
     return (
         "<h3>Episodes</h3><div class='scroll'><table class='numbers'><thead><tr><th class='text'>seed</th>"
-        f"<th class='text'>goal</th>{heads}<th class='text'></th></tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<th class='text'>goal</th>{heads}{'<th></th>' if noted else ''}</tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 

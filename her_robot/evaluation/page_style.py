@@ -29,7 +29,8 @@ p { margin: .3rem 0 1rem; max-width: 44rem; text-wrap: pretty }
 a { color: var(--accent); text-underline-offset: .15em }
 code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere }
 .eyebrow { color: var(--soft); font-size: .78rem; letter-spacing: .09em; text-transform: uppercase; margin: 0 }
-.lead { font-size: 1.15rem }
+.lead { font-size: 1.15rem; margin-bottom: .1rem }
+.lead b { font-size: 1.5rem; font-weight: 600; letter-spacing: -.01em }
 .hint { color: var(--soft); font-size: .86rem }
 .facts { display: flex; flex-wrap: wrap; gap: .2rem 1.6rem; color: var(--soft); font-size: .9rem; margin: .4rem 0 0 }
 .facts b { color: var(--ink); font-weight: 500 }
@@ -51,6 +52,7 @@ code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-
 .interval .rate { top: .2rem; width: .7rem; height: .7rem; margin-left: -.35rem; border-radius: 50% }
 .interval .range, .interval .rate { background: var(--reached) }
 .interval .asked { top: 0; height: 1.1rem; border-left: 2px solid var(--ink) }
+.hero { margin-top: 1.6rem }
 .hero .interval { max-width: 44rem; margin: .6rem 0 .1rem }
 .scale { display: flex; justify-content: space-between; max-width: 44rem }
 .outcomes { display: flex; flex-wrap: wrap; gap: 3px; margin: .5rem 0 1rem }
@@ -72,15 +74,17 @@ td.missed { color: var(--missed); font-weight: 600 }
 .matrix td {
   text-align: center; min-width: 7rem; padding: .55rem .8rem; border-radius: .4rem; line-height: 1.3;
   --hue: color-mix(in oklab, var(--reached) calc(var(--rate) * 1%), var(--missed));
-  background: color-mix(in oklab, var(--hue) 24%, var(--card));
+  background: color-mix(in oklab, var(--hue) 34%, var(--card));
 }
 .matrix td.none { background: none; color: var(--soft) }
 .matrix td small { display: block; color: var(--soft) }
-.distributions .wide { width: 58%; padding-right: 1.4rem; text-align: left }
+.distributions { table-layout: fixed }
+.distributions th:first-child { width: 9.5rem }
+.distributions .wide { width: 52%; padding-right: 1.4rem; text-align: left }
 .distributions tbody tr > * { border-top: 0; padding-block: .12rem }
 .distributions tbody th { color: var(--ink); white-space: nowrap }
 svg { display: block; width: 100% }
-svg text { font-size: 12px; fill: var(--soft) }
+svg text { font-size: 10px; fill: var(--soft) }
 svg .grid { stroke: var(--line); stroke-width: 1; vector-effect: non-scaling-stroke }
 svg .limit { stroke: var(--ink); stroke-width: 1.2; stroke-dasharray: 4 3; vector-effect: non-scaling-stroke }
 .distances polyline { fill: none; stroke-width: 1.1; stroke-linejoin: round; opacity: .4 }
@@ -107,7 +111,8 @@ pre { overflow: auto; font: .8rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, 
 @media (max-width: 40rem) {
   .film { grid-template-columns: 1fr }
   h1 { font-size: 1.9rem }
-  .distributions .wide { width: 40% }
+  .distributions .wide { width: 34% }
+  .distributions th:first-child { width: 7rem }
 }
 @media print { body { max-width: none; padding: 0 } .scroll { max-height: none } }
 """

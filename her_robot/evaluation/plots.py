@@ -50,14 +50,12 @@ def distances(evaluation: Evaluation) -> str:
         plot.grid("time [s]", "m"),
     ]
     for episode in sorted(shown, key=lambda episode: not episode.success):
-        times = contract.control_period * np.arange(1, len(episode.distances) + 1)
         title = f"<title>seed {episode.seed}: {_outcome(episode)}</title>"
-        parts.append(
-            f'<polyline class="{_kind(episode)}" points="{plot.points(times, episode.distances)}">{title}</polyline>'
-        )
+        points = plot.points(contract.control_period, episode.distances)
+        parts.append(f'<polyline class="{_kind(episode)}" points="{points}">{title}</polyline>')
     full = [episode.distances for episode in evaluation.episodes if len(episode.distances) == steps]
-    times = contract.control_period * np.arange(1, steps + 1)
-    parts.append(f'<polyline class="median" points="{plot.points(times, np.median(full, axis=0).tolist())}"/>')
+    median = plot.points(contract.control_period, np.median(full, axis=0).tolist())
+    parts.append(f'<polyline class="median" points="{median}"/>')
     parts.append(f'<line class="limit" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{within:.1f}" y2="{within:.1f}"/>')
     label = f"reached: within {1000 * contract.success_distance:g} mm"
     parts.append(f'<text class="hint" x="{_WIDTH - _RIGHT - 6}" y="{within - 6:.1f}" text-anchor="end">{label}</text>')
@@ -112,8 +110,9 @@ class _Axes:
     def y(self, value: float) -> float:
         return _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * value / self._y_high
 
-    def points(self, xs: Sequence[float], ys: Sequence[float]) -> str:
-        return " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in zip(xs, ys, strict=True))
+    def points(self, period: float, values: Sequence[float]) -> str:
+        """Of a curve whose first value comes after one period."""
+        return " ".join(f"{self.x((i + 1) * period):.1f},{self.y(value):.1f}" for i, value in enumerate(values))
 
     def grid(self, x_label: str, y_unit: str) -> str:
         bottom, parts = _HEIGHT - _BOTTOM, []
