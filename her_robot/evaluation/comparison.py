@@ -14,7 +14,7 @@ SIGNIFICANCE = 0.05
 """A difference is called one where equally good policies would show as much in at most this share of comparisons."""
 _SAME = ("task", "loop")
 """Without these alike, the same seed is not the same episode."""
-_MAY_DIFFER = ("environment", "simulated_robot", "mode", "episode_steps")
+_MAY_DIFFER = ("environment", "simulated_robot", "severity", "mode", "episode_steps")
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
