@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.clock import Clock
@@ -32,6 +33,9 @@ from her_robot.ros_nodes import conversions
 _WATCHDOG_PERIOD_S = 1.0
 _SIGNAL_PERIOD_S = 0.1
 """Signals are looked for this often, or after every callback."""
+_ON_ARRIVAL = Time()
+"""Stamp of a trajectory that begins when it arrives. One that brakes must not wait for a time that comes late, or is
+over, on the clock of the arm's controller."""
 _LAST_COMMAND_TIMEOUT_S = 0.5
 """The last command is given this long to arrive."""
 
@@ -168,6 +172,8 @@ class PolicyNode(LifecycleNode):
         if command.joints is None:
             return
         joints, names = command.joints, self._controller.profile.joint_names
+        if command.brakes:
+            stamp = _ON_ARRIVAL
         message = conversions.joint_trajectory(names, joints.times, joints.positions, joints.velocities, stamp)
         self._trajectory.publish(message)
         self._gripper.publish(Float64(data=command.gripper_gap))
