@@ -89,32 +89,29 @@ def evaluate_faults(options: argparse.Namespace) -> int:
 def print_robots(severity: float) -> None:
     """All simulated robots, and how they differ."""
     check_severity(severity)
-    table = Table(title=f"simulated robots, severity {severity:g}", box=None, padding=(0, 2), title_justify="left")
-    for heading in ("robot", "what", "differences"):
-        table.add_column(heading)
+    console = Console()
+    console.print(f"At severity {severity:g}:")
     for name in simulated_robots():
         if name not in variants():
-            table.add_row(name, "what the others differ from", "")
+            console.print(f"[bold]{name}[/]  what the others differ from")
             continue
         variant = load_variant(name)
+        console.print(f"[bold]{name}[/]  {variant.description}")
+        if variant.combine:
+            continue
         base = to_mapping(load_simulated_robot(variant.base))
-        lines = [_difference(base, value, difference, severity) for value, difference in variant.differences.items()]
-        table.add_row(name, variant.description, "\n".join(lines))
-    Console().print(table)
+        for value, difference in variant.differences.items():
+            console.print(f"  {_difference(base, value, difference, severity)}")
 
 
 def print_faults() -> None:
     """All schedules of faults, and what has to happen."""
-    table = Table(title="faults", box=None, padding=(0, 2), title_justify="left")
-    for heading in ("faults", "what", "at", "lasts", "has to"):
-        table.add_column(heading)
+    console = Console()
     for name in shipped_faults():
         schedule = load_faults(name)
+        console.print(f"[bold]{name}[/]  {schedule.description}")
         for event in schedule.events:
-            first = event is schedule.events[0]
-            what = schedule.description if len(schedule.events) == 1 else event.kind
-            table.add_row(name if first else "", what, f"{event.at:g} s", f"{event.lasts:g} s", event.expected(True))
-    Console().print(table)
+            console.print(f"  {event.kind} at {event.at:g} s for {event.lasts:g} s: {event.expected(has_object=True)}")
 
 
 def robot_row(name: str, evaluation: Evaluation) -> dict[str, Any]:
@@ -149,7 +146,7 @@ def _write(result: dict[str, Any], path: Path, json_file: Path | None, console: 
 def _robots_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     table = Table(title=title, box=None, padding=(0, 2), title_justify="left")
     for heading in ("robot", "reached", "rate", "95 % interval", "final distance", "holds", ""):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading == "robot")
     for row in rows:
         if not row["episodes"]:
             table.add_row(row["robot"], "0 of 0", "", "", "", "", "the loop broke")
@@ -170,9 +167,10 @@ def _robots_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
 def _faults_table(title: str, rows: Sequence[FaultRow]) -> Table:
     table = Table(title=title, box=None, padding=(0, 2), title_justify="left")
     for heading in ("fault", "seed", "expected", "happened", "ok"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading == "fault")
     for row in rows:
-        name = row.name if row.name == row.event.kind else f"{row.name}: {row.event.kind}"
+        several = sum(other.name == row.name and other.seed == row.seed for other in rows) > 1
+        name = f"{row.name}: {row.event.kind}" if several else row.name
         ok = "[green]yes[/]" if row.verdict.ok else "[red]NO[/]"
         table.add_row(name, str(row.seed), row.verdict.expected, row.verdict.happened, ok)
     return table

@@ -59,6 +59,7 @@ class SimRobotNode(Node):
         self._faults = FaultySensors(self._robot)
         self._frame = load_calibration(config.calibration, task).hand_eye.camera_frame
         self._commands_refused = 0
+        self._joint_states_stamp = 0.0
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 10) if publish_clock else None
         self._pacer = Pacer(time.time(), self._robot.time)
         self._robot_makes_time = publish_clock or mode == "lockstep"
@@ -122,7 +123,7 @@ class SimRobotNode(Node):
 
     def _on_step(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         images = self._advance(self._robot.contract.control_period)
-        return self._reply(response, images=images)
+        return self._reply(response, images=images, joint_states_s=self._joint_states_stamp)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         seed = self._seed()
@@ -145,6 +146,7 @@ class SimRobotNode(Node):
 
     def _publish_joint_state(self, measured: JointMeasurement) -> None:
         stamp = self._stamp(measured.time)
+        self._joint_states_stamp = conversions.to_seconds(stamp)
         self._joint_states.publish(
             conversions.joint_state(measured.names, measured.positions, measured.velocities, stamp)
         )

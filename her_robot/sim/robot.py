@@ -29,6 +29,9 @@ _FARTHEST_POINT_S = 60.0
 """A trajectory point farther ahead was timed by another clock."""
 _FLOATING_GOAL_CLEARANCE = 0.02
 """Goals without an object are at least this far above the table [m]: a tile inside of it could not be seen."""
+_ROUNDING = 1e-9
+"""Times are sums of decimal fractions: without it, a command would take effect one step of physics later at some times
+of the clock than at others [s]."""
 _ON_THE_TABLE = 1e-6
 """A goal less than this above where the object rests lies on the table [m]."""
 _VIEW_MARGIN = 0.01
@@ -219,10 +222,11 @@ class SimulatedRobot:
     def step(self, duration: float) -> None:
         """Let time pass [s], in physics steps of the model."""
         for _ in range(round(duration / self.timestep)):
-            while self._pending and self._pending[0][0] <= self.time:
+            now = self.time + _ROUNDING
+            while self._pending and self._pending[0][0] <= now:
                 _, times, positions, velocities = self._pending.popleft()
                 self._arm.follow(self.time, times, positions, velocities)
-            while self._pending_gaps and self._pending_gaps[0][0] <= self.time:
+            while self._pending_gaps and self._pending_gaps[0][0] <= now:
                 self._finger_target = self._pending_gaps.popleft()[1] / 2
             self._set_servo_references()
             mujoco.mj_step(self.model, self.data)
