@@ -170,8 +170,7 @@ class Evaluator(Node):
         wanted = self._time + self._clock_offset - 1e-6 if self._lockstep else before + 1e-6
         self._wait_for_stamp("policy_node/status", wanted, again=self._publish_clock if self._lockstep else None)
         status = self._status["policy_node"]
-        stamped_in_the_past = self._clock_offset < 0.0  # And so refused by the robot.
-        if self._lockstep and self._stamps.get("policy_node/command_sent", -1.0) >= wanted and not stamped_in_the_past:
+        if self._lockstep and status.get("sent") == "motion":
             self._wait_for_stamp("arm_controller/reference", wanted)
         if status.get("phase") == "running":
             self._note_latency(status)
@@ -186,7 +185,8 @@ class Evaluator(Node):
         self._time = reply["time_s"]
         self._sent_to_policy["joint_states"] = reply["joint_states_s"]
         self._wait_for_images(reply["images"])
-        self._wait_for_stamp("sim_robot_node/ground_truth/grip_pose", self._time - 1e-6)
+        for name in ("grip", *self._truth):
+            self._wait_for_stamp(f"sim_robot_node/ground_truth/{name}_pose", self._time - 1e-6)
 
     def set_faults(self, faults: str) -> None:
         """Faults of the robot from now on, as its parameter `faults` takes them.

@@ -191,6 +191,7 @@ class PolicyNode(LifecycleNode):
         values = {
             "phase": command.phase,
             "reason": command.reason,
+            "sent": "nothing" if command.joints is None else "brake" if command.brakes else "motion",
             "steps": controller.steps,
             "clamped": controller.safety.clamped,
             "holds": controller.holds,
