@@ -94,7 +94,10 @@ def test_robots_and_faults_are_listed(command, name, capsys):
             "severity is 3; it must",
         ),
         (["evaluate", "fetch_reach", "--loop", "ros", "--faults", "clock_ahed"], "did you mean 'clock_ahead'"),
-        (["evaluate", "fetch_reach", "--loop", "ros", "--jobs", "0", "--report", "REPORT"], "--jobs is 0; at least 1"),
+        (
+            ["evaluate", "fetch_reach", "--loop", "ros", "--jobs", "0", "--report", "REPORT"],
+            "--jobs is 0; it must lie in 1 ... 32",
+        ),
         (
             ["evaluate", "fetch_reach", "--loop", "ros", "--faults", "all", "--real-time", "--report", "REPORT"],
             "clock_jump: in real time /clock is nobody's to set",

@@ -16,7 +16,7 @@ from her_robot.errors import ConfigurationError, LoopError
 from her_robot.evaluation.episodes import FIRST_SEED, Episode, Evaluation, seeds_from
 from her_robot.evaluation.processes import NodeProcesses
 from her_robot.evaluation.recording import Recording
-from her_robot.evaluation.side_by_side import Job, run_side_by_side
+from her_robot.evaluation.side_by_side import LARGEST_COUNT, Job, run_side_by_side
 from her_robot.evaluation.statistics import quantiles
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.sim.differences import check_severity
@@ -50,8 +50,8 @@ class LoopOptions:
 
     def __post_init__(self) -> None:
         check_severity(self.severity)
-        if self.jobs < 1:
-            raise ConfigurationError(f"--jobs is {self.jobs}; at least 1 is needed")
+        if not 1 <= self.jobs <= LARGEST_COUNT:
+            raise ConfigurationError(f"--jobs is {self.jobs}; it must lie in 1 ... {LARGEST_COUNT}")
         if self.episode_steps < 1:
             raise ConfigurationError(f"--episode-steps is {self.episode_steps}; at least 1 is needed")
 

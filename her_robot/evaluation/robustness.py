@@ -32,20 +32,21 @@ def evaluate_robots(options: argparse.Namespace) -> int:
     names = _named(options.robots, simulated_robots(), "--robots")
     for name in names:
         load_simulated_robot(name, options.severity)
-    bundle, episodes = load_bundle(options.task, options.policy), options.episodes or 50
+    bundle = load_bundle(options.task, options.policy)
+    episodes = 50 if options.episodes is None else options.episodes
     first_seed = FIRST_SEED if options.seed is None else options.seed
     seeds_from(first_seed, episodes)
     directory, console = _directory(options, "robots"), Console()
     rows = []
     for name in names:
+        own, loop = directory / Path(name).stem, loop_options(options, name)
         try:
             with EpisodeProgress(console, episodes) as progress:
-                loop = loop_options(options, name)
-                result = evaluate_in_loop(bundle, directory / name, episodes, first_seed, loop, progress.add)
+                result = evaluate_in_loop(bundle, own, episodes, first_seed, loop, progress.add)
         except LoopError as error:
             rows.append({"robot": name, "episodes": 0, "failure": str(error)})
             continue
-        write_report(directory / name, result.evaluation, result.images, result.latency_ms)
+        write_report(own, result.evaluation, result.images, result.latency_ms)
         rows.append(robot_row(name, result.evaluation))
         console.print(f"{name}: {rows[-1]['successes']} of {rows[-1]['episodes']}")
     title = f"{options.task} on simulated robots, severity {options.severity:g}"
@@ -64,8 +65,9 @@ def evaluate_faults(options: argparse.Namespace) -> int:
     """
     names = _named(options.faults, shipped_faults(), "--faults")
     schedules = {name: load_faults(name) for name in names}
-    bundle, first_seed = load_bundle(options.task, options.policy), options.seed
-    seeds = seeds_from(FIRST_SEED if first_seed is None else first_seed, options.episodes or 1)
+    bundle = load_bundle(options.task, options.policy)
+    first_seed = FIRST_SEED if options.seed is None else options.seed
+    seeds = seeds_from(first_seed, 1 if options.episodes is None else options.episodes)
     directory, console = _directory(options, "faults"), Console()
     with console.status(f"{len(names)} schedules, {len(seeds)} episodes of each") as status:
 
@@ -126,7 +128,7 @@ def _named(text: str, valid: Sequence[str], option: str) -> list[str]:
     names = list(valid) if text == "all" else [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise ConfigurationError(f"{option} names none; valid: all, {', '.join(valid)}")
-    if len(set(names)) < len(names):
+    if len({Path(name).stem for name in names}) < len(names):
         raise ConfigurationError(f"{option} {text}: a name occurs twice")
     return names
 

@@ -12,6 +12,7 @@ from her_robot.errors import LoopError
 
 T = TypeVar("T")
 
+LARGEST_COUNT = 32
 _LARGEST_DOMAIN_ID = 101
 """Beyond, the ports of DDS reach into those that Linux hands out (docs.ros.org, ROS_DOMAIN_ID)."""
 

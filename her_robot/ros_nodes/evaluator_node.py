@@ -55,7 +55,7 @@ _TOPICS: dict[str, type] = {
     "sim_robot_node/ground_truth/goal_pose": PoseStamped,
     "sim_robot_node/ground_truth/grip_pose": PoseStamped,
 }
-_STAMPED_BY_CLOCK = ("policy_node/status", "policy_node/command_sent", "arm_controller/reference")
+_STAMPED_BY_CLOCK = ("policy_node/status", "arm_controller/reference")
 """What bears the time of /clock, rather than that of the robot."""
 
 
@@ -72,7 +72,7 @@ class Evaluator(Node):
             check_processes: raises when a node has died; called while waiting.
             recording: where messages go.
         """
-        super().__init__("evaluator_node", context=context)
+        super().__init__("evaluator_node", context=context, enable_rosout=False)
         self._lockstep = lockstep
         self._check_processes = check_processes
         self._recording = recording
