@@ -18,6 +18,8 @@ _EXAMPLES = """examples:
   her-robot evaluate fetch_push --episodes 200    success in the unmodified Gymnasium-Robotics environment
   her-robot evaluate fetch_push --loop ros        success of the deployed nodes, from camera images alone
   her-robot compare old.json new.json             which of two evaluated policies is better
+  her-robot evaluate fetch_push --loop ros --robots all    the same on robots that no training has seen
+  her-robot evaluate fetch_push --loop ros --faults all    what the nodes do when something breaks
 """
 
 
@@ -50,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_compare(commands)
+    _add_robots(commands)
+    _add_faults(commands)
     _add_demo(commands)
     _add_bench(commands)
     return parser
@@ -134,7 +138,28 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--video", type=Path, metavar="FILE", help="write an MP4 of all episodes (--loop sim)")
     loop = parser.add_argument_group("robot in the loop (--loop ros)")
     loop.add_argument("--robot", default="fetch", metavar="NAME|FILE", help="profile in config/robots/")
-    loop.add_argument("--simulated-robot", default="fetch", metavar="NAME|FILE", help="in config/simulated_robots/")
+    loop.add_argument(
+        "--simulated-robot",
+        default="fetch",
+        metavar="NAME|FILE",
+        help="in config/simulated_robots/; `her-robot robots` lists them",
+    )
+    loop.add_argument(
+        "--robots", metavar="all|NAME,...", help="several simulated robots in turn, and a table of their successes"
+    )
+    loop.add_argument(
+        "--severity",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="how much simulated robots differ from `fetch`: 0 (not at all) ... 2; default: 1",
+    )
+    loop.add_argument(
+        "--faults",
+        metavar="all|NAME|FILE,...",
+        help="break things on a schedule (config/faults/; `her-robot faults` lists them), and check what happens",
+    )
+    loop.add_argument("--jobs", type=int, default=1, metavar="N", help="simulated robots side by side; default: 1")
     loop.add_argument("--calibration", default="fetch_sim", metavar="NAME|DIR", help="folder in calibration/")
     loop.add_argument(
         "--episode-steps", type=int, default=100, metavar="N", help="control periods of 0.04 s; default: 100"
@@ -156,6 +181,17 @@ def _add_compare(commands) -> None:
     parser.add_argument("second", type=Path, metavar="SECOND.json", help="such as the one to replace it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the comparison as JSON")
     parser.set_defaults(run=_compare)
+
+
+def _add_robots(commands) -> None:
+    parser = commands.add_parser("robots", help="list the simulated robots, and how they differ")
+    parser.add_argument("--severity", type=float, default=1.0, metavar="S", help="0 (not at all) ... 2; default: 1")
+    parser.set_defaults(run=_robots)
+
+
+def _add_faults(commands) -> None:
+    parser = commands.add_parser("faults", help="list the faults of the loop, and what has to happen")
+    parser.set_defaults(run=_faults)
 
 
 def _add_demo(commands) -> None:
@@ -238,9 +274,34 @@ def _train_seeds(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from her_robot.errors import ConfigurationError
     from her_robot.evaluation.commands import evaluate_ros, evaluate_sim
 
-    return evaluate_ros(options) if options.loop == "ros" else evaluate_sim(options)
+    if options.robots is None and options.faults is None:
+        return evaluate_ros(options) if options.loop == "ros" else evaluate_sim(options)
+    from her_robot.evaluation.robustness import evaluate_faults, evaluate_robots
+
+    if options.loop != "ros" or (options.robots is not None and options.faults is not None):
+        raise ConfigurationError("--robots and --faults belong to --loop ros, one of them at a time")
+    if options.at_least is not None:
+        raise ConfigurationError("--at-least is asked of one robot at a time: leave out --robots and --faults")
+    if options.junit is not None and options.faults is not None:
+        raise ConfigurationError("--junit is for success rates; --faults writes --json, and its exit status says the rest")
+    return evaluate_faults(options) if options.robots is None else evaluate_robots(options)
+
+
+def _robots(options: argparse.Namespace) -> int:
+    from her_robot.evaluation.robustness import print_robots
+
+    print_robots(options.severity)
+    return 0
+
+
+def _faults(_: argparse.Namespace) -> int:
+    from her_robot.evaluation.robustness import print_faults
+
+    print_faults()
+    return 0
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy():
     assert result.stdout.rstrip().endswith("[]")
 
 
-@pytest.mark.parametrize("command", ["tasks", "train", "evaluate", "compare", "demo", "bench"])
+@pytest.mark.parametrize("command", ["tasks", "train", "evaluate", "compare", "robots", "faults", "demo", "bench"])
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
@@ -66,6 +66,13 @@ def test_tasks_as_json(capsys, tmp_path):
     assert sum(term["size"] for term in written["fetch_push"]["observation"]) == 25
 
 
+@pytest.mark.parametrize(("command", "name"), [("robots", "miscalibrated_camera"), ("faults", "clock_ahead")])
+def test_robots_and_faults_are_listed(command, name, capsys):
+    status, out, _ = _run(capsys, command)
+    assert status == 0
+    assert name in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -84,6 +91,21 @@ def test_tasks_as_json(capsys, tmp_path):
         ),
         (["evaluate", "fetch_reach", "--at-least", "90"], "--at-least is 90; it must lie between 0 and 1"),
         (["compare", "/nowhere.json", "/nowhere.json"], "/nowhere.json: cannot be read"),
+        (["evaluate", "fetch_reach", "--robots", "all"], "--robots and --faults belong to --loop ros"),
+        (["evaluate", "fetch_reach", "--loop", "ros", "--robots", "hevy_object"], "did you mean 'heavy_object'"),
+        (
+            ["evaluate", "fetch_reach", "--loop", "ros", "--robots", "laggy", "--severity", "3"],
+            "severity is 3; it must",
+        ),
+        (["evaluate", "fetch_reach", "--loop", "ros", "--faults", "clock_ahed"], "did you mean 'clock_ahead'"),
+        (
+            ["evaluate", "fetch_reach", "--loop", "ros", "--jobs", "0", "--report", "REPORT"],
+            "--jobs is 0; it must lie in 1 ... 32",
+        ),
+        (
+            ["evaluate", "fetch_reach", "--loop", "ros", "--faults", "all", "--real-time", "--report", "REPORT"],
+            "clock_jump: in real time /clock is nobody's to set",
+        ),
         (["train", "fetch_fly"], "unknown task 'fetch_fly'"),
         (["train", "fetch_push", "--set", "agent.gama=1"], "unknown key 'gama'; did you mean 'gamma'"),
         (["train", "fetch_push", "--until-success", "95"], "must lie between 0 and 1"),

@@ -4,6 +4,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -18,6 +19,9 @@ from her_robot.evaluation.report import prepare_directory, to_json, write_json, 
 from her_robot.evaluation.sequential import SequentialTest, Verdict
 from her_robot.policy.bundle import PolicyBundle, shipped_bundle
 
+if TYPE_CHECKING:
+    from her_robot.evaluation.loop import LoopOptions
+
 _EPISODES = {"sim": 100, "ros": 50}
 _EPISODES_AT_MOST = {"sim": 1000, "ros": 300}
 """Where a rate is asked about: most evaluations end long before."""
@@ -29,7 +33,7 @@ def evaluate_sim(options: argparse.Namespace) -> int:
     from her_robot.domain_rand.preset import load_preset
     from her_robot.evaluation.simulation import evaluate_in_simulation
 
-    bundle = _load(options.task, options.policy)
+    bundle = load_bundle(options.task, options.policy)
     test, episodes, first_seed = _plan(options)
     preset = load_preset(options.randomize) if options.randomize else None
     directory = prepare_directory(options.report) if options.report else None
@@ -52,20 +56,11 @@ def evaluate_ros(options: argparse.Namespace) -> int:
     Raises:
         LoopError: the loop broke on the way. What came before is written.
     """
-    from her_robot.evaluation.loop import LoopOptions, evaluate_in_loop
+    from her_robot.evaluation.loop import evaluate_in_loop
 
-    if options.randomize or options.video:
-        raise ConfigurationError("--randomize and --video belong to --loop sim; --loop ros writes a recording instead")
-    bundle = _load(options.task, options.policy)
+    loop = loop_options(options)
+    bundle = load_bundle(options.task, options.policy)
     test, episodes, first_seed = _plan(options)
-    loop = LoopOptions(
-        simulated_robot=options.simulated_robot,
-        robot=options.robot,
-        calibration=options.calibration,
-        episode_steps=options.episode_steps,
-        real_time=options.real_time,
-        record=not options.no_record,
-    )
     stamp = time.strftime("%Y%m%d-%H%M%S")
     directory = prepare_directory(options.report or Path("reports") / f"{options.task}-ros-{stamp}")
     console = Console()
@@ -91,11 +86,33 @@ def compare_reports(first: Path, second: Path, json_file: Path | None) -> int:
     return 1 if comparison["better"] == "first" else 0
 
 
+def loop_options(options: argparse.Namespace, simulated_robot: str | None = None) -> "LoopOptions":
+    """How the loop is to be run, of the command line's options; `simulated_robot` in place of the one there.
+
+    Raises:
+        ConfigurationError: an option that cannot be.
+    """
+    from her_robot.evaluation.loop import LoopOptions
+
+    if options.randomize or options.video:
+        raise ConfigurationError("--randomize and --video belong to --loop sim; --loop ros writes a recording instead")
+    return LoopOptions(
+        simulated_robot=simulated_robot or options.simulated_robot,
+        severity=options.severity,
+        robot=options.robot,
+        calibration=options.calibration,
+        episode_steps=options.episode_steps,
+        real_time=options.real_time,
+        record=not options.no_record,
+        jobs=options.jobs,
+    )
+
+
 def demo(task: str, episodes: int, directory: Path) -> int:
     """The shipped policy in the loop, with a few words on what is to be seen."""
     from her_robot.evaluation.loop import evaluate_in_loop
 
-    bundle = _load(task, None)
+    bundle = load_bundle(task, None)
     seeds_from(FIRST_SEED, episodes)
     console = Console()
     console.print(
@@ -119,7 +136,12 @@ def demo(task: str, episodes: int, directory: Path) -> int:
     return 0
 
 
-def _load(task: str, policy: Path | None) -> PolicyBundle:
+def load_bundle(task: str, policy: Path | None) -> PolicyBundle:
+    """A policy for a task; without a folder, the one that ships.
+
+    Raises:
+        HerRobotError: an unknown task, or a bundle that does not fit.
+    """
     contract_of(task)
     return PolicyBundle.load(policy or shipped_bundle(task), task)
 

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,9 @@ from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 
 from her_robot.errors import LoopError
+from her_robot.evaluation.episodes import FIRST_SEED
+from her_robot.evaluation.fault_runs import play_faults
+from her_robot.evaluation.faults import FaultEvent, FaultSchedule, load_faults
 from her_robot.evaluation.loop import LoopOptions, evaluate_in_loop
 from her_robot.evaluation.processes import NodeProcesses
 from her_robot.policy.bundle import PolicyBundle, shipped_bundle
@@ -110,14 +114,17 @@ def test_episodes_are_measured_and_filmed(reach, tmp_path):
     assert result.film.frames[0].shape == (240, 320, 3)
 
 
-def test_the_same_seeds_give_the_same_episodes(reach, tmp_path):
+def test_the_same_seeds_give_the_same_episodes_side_by_side_or_not(reach, tmp_path):
     runs = [
-        evaluate_in_loop(reach, tmp_path / str(i), 1, options=LoopOptions(episode_steps=50, record=False))
-        for i in range(2)
+        evaluate_in_loop(reach, tmp_path / str(jobs), 2, options=LoopOptions(episode_steps=40, record=False, jobs=jobs))
+        for jobs in (1, 2)
     ]
-    first, second = (run.evaluation.episodes[0] for run in runs)
-    # Joint states may reach the policy a hair before or after the clock does: a hundredth of a second apart.
-    assert first.distances == pytest.approx(second.distances, abs=2e-3)
+    first, second = (run.evaluation.episodes for run in runs)
+    assert [episode.seed for episode in first] == [episode.seed for episode in second]
+    for alone, beside in zip(first, second, strict=True):
+        assert alone.distances == pytest.approx(beside.distances, abs=1e-9)
+    assert [len(run.images) for run in runs] == [2, 2]
+    assert runs[0].evaluation.summary()["detections"] == runs[1].evaluation.summary()["detections"]
 
 
 def test_a_node_that_dies_ends_the_evaluation_and_loses_nothing(reach, tmp_path, started):
@@ -129,6 +136,25 @@ def test_a_node_that_dies_ends_the_evaluation_and_loses_nothing(reach, tmp_path,
     assert isinstance(result.failure, LoopError)
     assert "camera_goal_node ended with status -9" in str(result.failure)
     assert result.evaluation.summary()["failure"] == str(result.failure)
+    assert not any(_alive(pid) for pid in started.values())
+
+
+def test_faults_lead_to_what_has_to_happen(reach, tmp_path, started):
+    quiet = FaultEvent("joint_states_silent", at=0.2, lasts=0.6, expect="hold", within=0.5, recover_within=0.2)
+    schedules = {
+        "quiet": FaultSchedule("holds, and so does not carry on", (quiet, replace(quiet, at=1.0, expect="carry_on"))),
+        "clock_ahead": load_faults("clock_ahead"),
+        "policy_node_killed": load_faults("policy_node_killed"),
+    }
+    first = play_faults(reach, tmp_path, schedules, [FIRST_SEED], LoopOptions(record=False))
+    assert [(row.name, row.verdict.ok) for row in first] == [
+        ("quiet", True),
+        ("quiet", False),
+        ("clock_ahead", True),
+        ("policy_node_killed", True),
+    ]
+    assert "holding after 0.20 s: joint states are" in first[1].verdict.happened
+    assert "(dead)" in first[3].verdict.happened
     assert not any(_alive(pid) for pid in started.values())
 
 
