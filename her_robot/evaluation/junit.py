@@ -29,7 +29,8 @@ def write_junit(path: Path, evaluations: Sequence[Evaluation]) -> None:
 
 
 def _suite(evaluation: Evaluation) -> Element:
-    name = ".".join(filter(None, ("her_robot", evaluation.task, evaluation.loop)))
+    robot = Path(str(evaluation.extra.get("simulated_robot", ""))).stem
+    name = ".".join(filter(None, ("her_robot", evaluation.task, evaluation.loop, robot)))
     suite = Element("testsuite", name=name)
     properties = SubElement(suite, "properties")
     for key in ("policy", "simulated_robot", "environment", "mode"):

@@ -17,7 +17,7 @@ def _counts(suite):
 
 def test_without_a_rate_every_missed_episode_fails(tmp_path, make_evaluation):
     suite, cases = _suite(tmp_path / "a.xml", make_evaluation([True, False, True]))
-    assert suite.get("name") == "her_robot.fetch_push.ros"
+    assert suite.get("name") == "her_robot.fetch_push.ros.fetch"
     assert _counts(suite) == (4, 1, 0, 0)
     assert list(cases) == ["seed 1000000", "seed 1000001", "seed 1000002", "success rate"]
     message = cases["seed 1000001"].find("failure").get("message")
