@@ -286,7 +286,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.at_least is not None:
         raise ConfigurationError("--at-least is asked of one robot at a time: leave out --robots and --faults")
     if options.junit is not None and options.faults is not None:
-        raise ConfigurationError("--junit is for success rates; --faults writes --json, and its exit status says the rest")
+        raise ConfigurationError("--junit is for success rates; with --faults, use --json and the exit status")
     return evaluate_faults(options) if options.robots is None else evaluate_robots(options)
 
 
