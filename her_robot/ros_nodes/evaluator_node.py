@@ -223,6 +223,7 @@ class Evaluator(Node):
             if self._lockstep:
                 self._publish_clock()
             self._stamps.pop("policy_node/status", None)
+            self._sent_to_policy.clear()
             self._transition(Transition.TRANSITION_CONFIGURE, "configure")
             self._wait_until_it_answers(self._policy_services["received"], Trigger.Request())
             self._transition(Transition.TRANSITION_ACTIVATE, "activate")

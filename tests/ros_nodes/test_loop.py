@@ -124,7 +124,6 @@ def test_the_same_seeds_give_the_same_episodes_side_by_side_or_not(reach, tmp_pa
     for alone, beside in zip(first, second, strict=True):
         assert alone.distances == pytest.approx(beside.distances, abs=1e-9)
     assert [len(run.images) for run in runs] == [2, 2]
-    assert runs[0].evaluation.summary()["detections"] == runs[1].evaluation.summary()["detections"]
 
 
 def test_a_node_that_dies_ends_the_evaluation_and_loses_nothing(reach, tmp_path, started):
