@@ -27,6 +27,7 @@ _COLLIDING_BODIES = ("gripper_link", "r_gripper_finger_link", "l_gripper_finger_
 """Of the robot, only these can touch anything in the workspace."""
 _PLATE_THICKNESS = 0.0002
 """A plate's middle lies in the surface that it is printed on, so half of this stands out [m]."""
+_PRINT = "print_"
 _PIXELS_PER_METER = 8000
 _LARGEST_TABLE_OFFSET = 0.2
 
@@ -132,6 +133,12 @@ def table_top(model: mujoco.MjModel) -> float:
     return float(table.pos[2] + box.pos[2] + box.size[2])
 
 
+def print_materials(model: mujoco.MjModel) -> list[str]:
+    """Names of the materials that the markers are printed with."""
+    names = (model.material(index).name for index in range(model.nmat))
+    return [name for name in names if name.startswith(_PRINT)]
+
+
 def _check_positive(config: object, *names: str) -> None:
     for name in names:
         if not 0 < getattr(config, name) < np.inf:
@@ -227,10 +234,10 @@ def _add_print(
 ) -> None:
     """A thin plate with a grey image on it, upright along the plate's y; it can be seen and not touched."""
     pixels = np.repeat(image[:, :, None], 3, axis=2)
-    texture = spec.add_texture(name=f"print_{name}", type=mujoco.mjtTexture.mjTEXTURE_2D)
+    texture = spec.add_texture(name=_PRINT + name, type=mujoco.mjtTexture.mjTEXTURE_2D)
     texture.height, texture.width, texture.nchannel = *image.shape, 3
     texture.data = np.ascontiguousarray(pixels).tobytes()
-    material = spec.add_material(name=f"print_{name}", emission=0.4, specular=0.0, shininess=0.0, reflectance=0.0)
+    material = spec.add_material(name=_PRINT + name, emission=0.4, specular=0.0, shininess=0.0, reflectance=0.0)
     textures = list(material.textures)
     textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = texture.name
     material.textures = textures
