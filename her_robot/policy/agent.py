@@ -51,6 +51,8 @@ class Agent(ABC):
 
     critics = 1
     """How many critics there are; the target is the smallest of their values."""
+    _actor_optimizer: torch.optim.Optimizer
+    """What changes the actor; each algorithm makes its own."""
 
     def __init__(
         self,
@@ -89,7 +91,6 @@ class Agent(ABC):
         """What is measured and exported."""
         self._target_actor = copy.deepcopy(self.actor)
         self._target_critic = copy.deepcopy(self.critic)
-        self._actor_optimizer = adam(self.actor, config.learning_rate)
         self._critic_optimizers = [adam(critic, config.learning_rate) for critic in self.critic]
         self.updates = 0
 
@@ -128,8 +129,8 @@ class Agent(ABC):
         return None
 
     def close(self) -> None:
-        """Finish what goes on beside, and end it."""
-        self.settle()
+        """End what goes on beside; what is not settled is lost."""
+        return
 
     def _update_critics(self, batch: Batch) -> Tensor:
         lowest = -1.0 / (1.0 - self._config.gamma)
@@ -178,10 +179,10 @@ class Agent(ABC):
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from an earlier `state()`."""
+        # A run that did not average until now begins with the actor that it has.
+        state = {"averaged_actor.parameters": state["actor.parameters"], **state}
         for name, network in self._networks().items():
-            # A run that did not average until now begins with the actor that it has.
-            kept = name if f"{name}.parameters" in state else "actor"
-            network.parameters.copy_(state[f"{kept}.parameters"])
+            network.parameters.copy_(state[f"{name}.parameters"])
             network.refresh()
         for name, optimizer in self._optimizers().items():
             for moments in optimizer.state.values():

@@ -19,7 +19,7 @@ class Ddpg(Agent):
         own = copy.deepcopy(self.actor), copy.deepcopy(self.critic)
         improvement = Improvement(*own, self._config, self._average)
         self._actor_optimizer = improvement.optimizer
-        self._improver = Improver(improvement, self._config, self._beside)
+        self._improver = Improver(improvement, self._beside)
 
     def _next_value(self, next_inputs: Tensor) -> Tensor:
         return self._target_value(next_inputs, torch.tanh(self._target_actor(next_inputs)))

@@ -66,21 +66,23 @@ class Improvement:
             moments: Adam's, to go on with; they are kept up to date in place.
         """
         self.actor, self.critics = actor, critics
+        self.config, self._average = config, average
         self.optimizer = adam(actor, config.learning_rate, moments)
-        self._action_l2, self._average = config.action_l2, average
 
     def step(self, inputs: Tensor, guide_actions: Tensor | None, imitation: float) -> Tensor:
-        """One step; returns the mean value of the actor's actions before it.
+        """One step by the critics' present parameters; returns the mean value of the actor's actions before it.
 
         Args:
             inputs: of the actor, (n, inputs).
             guide_actions: what the guide would do, (n, actions); None where it takes no part.
             imitation: weight of the mean squared difference from the guide's actions.
         """
+        for critic in self.critics:
+            critic.refresh()
         outputs, tape = self.actor.forward(inputs)
         actions = torch.tanh(outputs)
         value, gradient_of_value = value_gradient(self.critics, inputs, actions)
-        gradient = (2.0 * self._action_l2) * actions
+        gradient = (2.0 * self.config.action_l2) * actions
         if guide_actions is not None:
             gradient += (2.0 * imitation) * (actions - guide_actions)
         gradient = gradient / actions.numel() - gradient_of_value / len(actions)
@@ -94,15 +96,13 @@ class Improvement:
 class Improver:
     """Computes one improvement at a time, here or beside."""
 
-    def __init__(self, improvement: Improvement, config: AgentConfig, beside: bool) -> None:
+    def __init__(self, improvement: Improvement, beside: bool) -> None:
         """
         Args:
             improvement: with networks of its own, which nobody else changes.
-            config: what it was made with.
             beside: compute in another process, on the CPU, as soon as that is up.
         """
-        self._improvement, self._config = improvement, config
-        self._beside = beside
+        self._improvement, self._beside = improvement, beside
         self._process: _Beside | None = None
         self._value: Tensor | None = None
 
@@ -111,12 +111,10 @@ class Improver:
         for own, critic in zip(self._improvement.critics, critics, strict=True):
             own.parameters.copy_(critic.parameters)
         if self._beside and self._process is None:
-            self._process = _Beside(self._improvement, self._config, inputs.shape)
+            self._process = _Beside(self._improvement, inputs.shape)
         if self._process is not None and self._process.is_ready():
             self._process.start(inputs, guide_actions, imitation)
             return
-        for own in self._improvement.critics:
-            own.refresh()
         self._value = self._improvement.step(inputs, guide_actions, imitation)
 
     def finish(self, actor: Perceptron) -> Tensor | None:
@@ -147,15 +145,15 @@ class Improver:
 class _Beside:
     """A process that shares the networks and the moments of an improvement, and computes its steps."""
 
-    def __init__(self, improvement: Improvement, config: AgentConfig, shape: torch.Size) -> None:
+    def __init__(self, improvement: Improvement, shape: torch.Size) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._inputs = torch.zeros(shape).share_memory_()
         actions = improvement.critics[0].inputs - shape[-1]
         self._guide_actions = torch.zeros(shape[0], actions).share_memory_()
         moments = improvement.optimizer.state[improvement.actor.parameters]
-        networks = (improvement.actor, improvement.critics)
-        arguments = (theirs, *networks, config, moments, self._inputs, self._guide_actions)
+        of_improvement = (improvement.actor, improvement.critics, improvement.config, moments)
+        arguments = (theirs, *of_improvement, self._inputs, self._guide_actions)
         self._process = context.Process(target=_improve, args=arguments, name="improver", daemon=True)
         self._process.start()
         theirs.close()
@@ -166,7 +164,7 @@ class _Beside:
         if not self._ready and not self._failed and self._connection.poll():
             try:
                 self._ready = self._connection.recv() == _READY
-            except EOFError:
+            except (EOFError, OSError):
                 self._failed = True
                 warnings.warn("no process beside this one could be started: training goes on, slower", stacklevel=2)
         return self._ready
@@ -222,8 +220,6 @@ def _improve(
         connection.send(_READY)
         while True:
             guided, imitation = connection.recv()
-            for critic in critics:
-                critic.refresh()
             connection.send(float(improvement.step(inputs, guide_actions if guided else None, imitation)))
     except (EOFError, OSError):
         return

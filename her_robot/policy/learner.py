@@ -17,7 +17,7 @@ from her_robot.policy.inputs import Inputs
 from her_robot.policy.mirror import Mirror
 from her_robot.policy.perceptron import Perceptron
 from her_robot.policy.processes import Processes
-from her_robot.policy.replay import Episodes, ReplayBuffer, StoredEpisodes
+from her_robot.policy.replay import Episodes, ReplayBuffer, StoredEpisodes, never_lost
 from her_robot.policy.sac import Sac, sample_actions
 
 ALGORITHMS: dict[str, type[Agent]] = {"ddpg": Ddpg, "td3": Td3, "sac": Sac}
@@ -91,7 +91,7 @@ class Learner:
             config.replay.still_weight,
             config.replay.moved_distance,
             self.device,
-            partial(is_lost if config.replay.end_when_lost else _never_lost, contract),
+            partial(is_lost, contract) if config.replay.end_when_lost else never_lost,
         )
         self._mirror = Mirror(contract, self.device) if config.replay.mirrored else None
 
@@ -102,9 +102,8 @@ class Learner:
 
     def take_in(self, episodes: Episodes) -> None:
         """Store episodes, and let the normalisers see them."""
-        self.buffer.add(episodes)
         achieved = episodes.achieved_goal
-        counts = np.arange(achieved.shape[1]) <= self.buffer.last_times(achieved)[:, None]
+        counts = np.arange(achieved.shape[1]) <= self.buffer.add(episodes)[:, None]
         sums = self.inputs.sums_of(episodes.observation, achieved, episodes.desired_goal, counts)
         self.inputs.add(self._processes.sum(sums))
 
@@ -127,9 +126,9 @@ class Learner:
                 if value is not None:
                     values.append(value)
             updates -= drawn
-        value = self.agent.settle()
-        if value is not None:
-            values.append(value)
+        settled = self.agent.settle()
+        if settled is not None:
+            values.append(settled)
         value = float(torch.stack(values).mean()) if values else float("nan")
         losses = Losses(critic=float(torch.stack(critic_losses).mean()), value=value)
         if not np.isfinite(losses.critic) or (values and not np.isfinite(losses.value)):
@@ -202,7 +201,3 @@ class Learner:
             rewards -= discounts * (missed + lost / (1.0 - gamma))
             discounts = torch.where(within, discounts * gamma, discounts).masked_fill_(lost, 0.0)
         return rewards, discounts, ahead
-
-
-def _never_lost(contract: Contract, achieved: np.ndarray) -> np.ndarray:
-    return np.zeros(achieved.shape[:-1], bool)

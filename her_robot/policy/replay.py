@@ -41,6 +41,11 @@ Lost = Callable[[np.ndarray], np.ndarray]
 """Whether an object is lost, boolean (...,), for achieved goals (..., goal_size)."""
 
 
+def never_lost(achieved: np.ndarray) -> np.ndarray:
+    """Where episodes are replayed to their end, whatever becomes of the object."""
+    return np.zeros(achieved.shape[:-1], bool)
+
+
 class ReplayBuffer:
     """A ring of episodes.
 
@@ -58,7 +63,7 @@ class ReplayBuffer:
         still_weight: float = 1.0,
         moved_distance: float = 0.0,
         device: torch.device | str = "cpu",
-        lost: Lost = lambda achieved: np.zeros(achieved.shape[:-1], bool),
+        lost: Lost = never_lost,
     ) -> None:
         self.capacity = capacity_steps // episode_steps
         self.episode_steps = episode_steps
@@ -83,24 +88,19 @@ class ReplayBuffer:
         """Number of episodes held."""
         return min(self._added, self.capacity)
 
-    def add(self, episodes: Episodes) -> None:
-        """Append episodes; the oldest make room."""
+    def add(self, episodes: Episodes) -> np.ndarray:
+        """Append episodes; the oldest make room. Returns the times (n,) up to which they will be replayed."""
         slots = (self._added + np.arange(len(episodes))) % self.capacity
         index = torch.from_numpy(slots).to(self._device)
         for name, array in vars(episodes).items():
             getattr(self._ring, name)[index] = torch.as_tensor(np.ascontiguousarray(array), device=self._device)
         self._added += len(episodes)
-        self._look_at(slots, episodes.achieved_goal)
+        return self._look_at(slots, episodes.achieved_goal)
 
     @property
     def episodes(self) -> StoredEpisodes:
         """The episodes held, as views into the ring."""
         return StoredEpisodes(**{name: tensor[: len(self)] for name, tensor in vars(self._ring).items()})
-
-    def last_times(self, achieved_goal: np.ndarray) -> np.ndarray:
-        """Times (n,) up to which episodes are replayed, for what they achieved (n, T + 1, goal_size)."""
-        lost = self._lost(achieved_goal)
-        return np.where(lost.any(axis=1), np.maximum(lost.argmax(axis=1) - 1, 0), self.episode_steps)
 
     def draw(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Indices (size,) of episodes, by weight, and of steps before their end, drawn uniformly."""
@@ -126,12 +126,14 @@ class ReplayBuffer:
                 getattr(self._ring, name)[: len(self)] = torch.from_numpy(array).to(self._device)
         self._look_at(np.arange(len(self)), state["achieved_goal"])
 
-    def _look_at(self, slots: np.ndarray, achieved_goal: np.ndarray) -> None:
-        """Derive what draws depend on from what the episodes in some slots achieved."""
-        last = torch.from_numpy(self.last_times(achieved_goal)).to(self._device)
-        self._ring.last[torch.from_numpy(slots).to(self._device)] = last
+    def _look_at(self, slots: np.ndarray, achieved_goal: np.ndarray) -> np.ndarray:
+        """Derive what draws depend on from what the episodes in some slots achieved; returns their last times."""
+        lost = self._lost(achieved_goal)
+        last = np.where(lost.any(axis=1), np.maximum(lost.argmax(axis=1) - 1, 0), self.episode_steps)
+        self._ring.last[torch.from_numpy(slots).to(self._device)] = torch.from_numpy(last).to(self._device)
         self._moved[slots] = _farthest(achieved_goal) > self._moved_distance
         self._cumulative_weight = np.cumsum(np.where(self._moved[: len(self)], 1.0, self._still_weight))
+        return last
 
 
 def _farthest(achieved_goal: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from her_robot.policy.adam import new_moments
+from her_robot.policy.adam import adam, new_moments
 from her_robot.policy.agent import Agent, Batch
 from her_robot.policy.improvement import value_gradient
 
@@ -23,6 +23,7 @@ class Sac(Agent):
 
     def __init__(self, inputs: int, actions: int, *rest: Any, **options: Any) -> None:
         super().__init__(inputs, actions, *rest, **options)
+        self._actor_optimizer = adam(self.actor, self._config.learning_rate)
         self._target_entropy = -self._config.entropy * actions
         self._log_temperature = torch.full((1,), math.log(self._config.temperature), device=self.device)
         self._log_temperature.grad = self._temperature_gradient = torch.zeros_like(self._log_temperature)

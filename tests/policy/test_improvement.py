@@ -1,7 +1,5 @@
 """A process beside: the same outcome, and what becomes of it when it fails."""
 
-import os
-import signal
 import time
 
 import pytest
@@ -71,7 +69,7 @@ def test_it_does_not_matter_where_an_actor_is_improved(beside):
 
 def test_a_killed_process_is_reported_with_a_way_on(beside):
     process = _wait_for_process(beside)
-    os.kill(process._process.pid, signal.SIGKILL)
+    process._process.kill()
     process._process.join()
     with pytest.raises(ImprovementError, match=r"exit code -9.*--resume"):
         _update_for_an_interval(beside)

@@ -24,7 +24,7 @@ def _learner(n_step, end_when_lost=True):
     learner = Learner(contract_of("fetch_push"), load_config("fetch_push", "fast", overrides))
     contract = learner.contract
     rng, times = np.random.default_rng(0), contract.episode_steps + 1
-    achieved = np.tile(np.float32([1.3, 0.75, 0.42]), (2, times, 1))
+    achieved = np.tile(np.array([1.3, 0.75, 0.42], np.float32), (2, times, 1))
     # Both objects move by 1 cm a step; the second falls.
     achieved[..., 0] += 0.01 * np.arange(times)
     achieved[1, FALLS_AT:, 2] = 0.3
@@ -44,7 +44,7 @@ def _returns(learner, episode, step, goal):
 def test_rewards_are_summed_and_what_follows_is_discounted():
     learner, achieved = _learner(n_step=3)
     # From step 0 the goal, 8 cm ahead of the start, is missed at times 1 and 2 and met from time 3 on.
-    goal = achieved[0, 8] - np.float32([0.001, 0.0, 0.0])
+    goal = achieved[0, 8] - np.array([0.001, 0.0, 0.0], np.float32)
     rewards, discount, ahead = _returns(learner, 0, 0, goal)
     assert (rewards, discount, ahead) == (-1.0 - GAMMA, GAMMA**3, 3)
 
