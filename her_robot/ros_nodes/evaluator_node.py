@@ -38,6 +38,8 @@ _REPLY_TIMEOUT_S = 60.0
 _LOST_TIMEOUT_S = 10.0
 _CONNECTING_STEPS = 25
 """Control periods in which object and goal are seen, if ever."""
+_DISCOVERY_S = 0.1
+"""Between them, DDS is given this long."""
 _RETRY_S = 1.0
 """What may have met a node before it had found this one is sent again after so long."""
 _RECORDED_IMAGE_INTERVAL = 5
@@ -94,6 +96,7 @@ class Evaluator(Node):
         self._lost: set[str] = set()
         self._reference = np.zeros(0)
         self._sent_to_policy: dict[str, float] = {}
+        self._connected = False
         for topic, message_type in _TOPICS.items():
             self.create_subscription(message_type, topic, self._receiver(topic, message_type), 50, raw=True)
         self.create_subscription(Image, "head_camera/rgb/image_raw", self._on_image, 5)
@@ -138,7 +141,9 @@ class Evaluator(Node):
             ages = [float(value) for key, value in status.items() if key.endswith("_age_s")]
             if self._reference.size and np.isfinite(ages).all():
                 break
+            self._executor.spin_once(timeout_sec=_DISCOVERY_S)
         self.end_episode()
+        self._connected = True
 
     def begin_episode(self, seed: int) -> None:
         """A new object and goal, everything forgotten, and the policy node active."""
@@ -363,7 +368,7 @@ class Evaluator(Node):
     def _wait_for_inputs(self) -> None:
         """Until the policy node has all that was sent to it; what was lost is waited for briefly. Messages of several
         senders may overtake each other, and the clock must not arrive first."""
-        if "policy_node" in self._lost:
+        if "policy_node" in self._lost or not self._connected:
             return
         deadline = time.monotonic() + _LOST_TIMEOUT_S
         while time.monotonic() < deadline:
