@@ -137,13 +137,19 @@ class Evaluator(Node):
         and what an episode loses by that would differ from run to run."""
         self.begin_episode(0)
         for _ in range(_CONNECTING_STEPS):
-            status = self.tick()
-            ages = [float(value) for key, value in status.items() if key.endswith("_age_s")]
-            if self._reference.size and np.isfinite(ages).all():
+            self.tick()
+            if self._connected:
                 break
-            self._executor.spin_once(timeout_sec=_DISCOVERY_S)
         self.end_episode()
         self._connected = True
+
+    def _look_for_connections(self, status: dict[str, str]) -> None:
+        """Give DDS a moment, and see whether messages of all kinds have come through to the policy node and from it."""
+        until = time.monotonic() + _DISCOVERY_S
+        while time.monotonic() < until:
+            self._executor.spin_once(timeout_sec=_DISCOVERY_S)
+        ages = [float(value) for key, value in status.items() if key.endswith("_age_s")]
+        self._connected = "arm_controller/reference" in self._stamps and bool(np.isfinite(ages).all())
 
     def begin_episode(self, seed: int) -> None:
         """A new object and goal, everything forgotten, and the policy node active."""
@@ -175,7 +181,9 @@ class Evaluator(Node):
         wanted = self._time + self._clock_offset - 1e-6 if self._lockstep else before + 1e-6
         self._wait_for_stamp("policy_node/status", wanted, again=self._publish_clock if self._lockstep else None)
         status = self._status["policy_node"]
-        if self._lockstep and status.get("sent") == "motion":
+        if self._lockstep and not self._connected:
+            self._look_for_connections(status)
+        elif self._lockstep and status.get("sent") == "motion":
             self._wait_for_stamp("arm_controller/reference", wanted)
         if status.get("phase") == "running":
             self._note_latency(status)
@@ -226,8 +234,9 @@ class Evaluator(Node):
             self._wait_until_it_answers(self._get_state, GetState.Request())
             if self._lockstep:
                 self._publish_clock()
-            self._stamps.pop("policy_node/status", None)
-            self._sent_to_policy.clear()
+            for topic in _STAMPED_BY_CLOCK:
+                self._stamps.pop(topic, None)
+            self._connected = False
             self._transition(Transition.TRANSITION_CONFIGURE, "configure")
             self._wait_until_it_answers(self._policy_services["received"], Trigger.Request())
             self._transition(Transition.TRANSITION_ACTIVATE, "activate")
