@@ -15,7 +15,7 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
-from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
@@ -40,6 +40,8 @@ _CONNECTING_STEPS = 25
 """Control periods in which object and goal are seen, if ever."""
 _DISCOVERY_S = 0.1
 """Between them, DDS is given this long."""
+_PATIENCE_S = 10.0
+"""Then it is asked whether an answer was lost: configuring alone takes seconds on a busy machine."""
 _RETRY_S = 1.0
 """What may have met a node before it had found this one is sent again after so long."""
 _RECORDED_IMAGE_INTERVAL = 5
@@ -117,18 +119,15 @@ class Evaluator(Node):
         Raises:
             LoopError: one does not come up, or refuses its configuration.
         """
-        clients = [self._reset_robot, self._robot_parameters, self._reset_camera, self._change_state]
+        self._wait_until_it_answers(self._reset_robot, Trigger.Request())
+        self._wait_until_it_answers(self._robot_parameters, SetParameters.Request())
+        self._wait_until_it_answers(self._reset_camera, Trigger.Request())
+        self._wait_until_it_answers(self._get_state, GetState.Request())
         if self._lockstep:
-            clients.append(self._step)
-        deadline = time.monotonic() + _STARTUP_TIMEOUT_S
-        for client in clients:
-            while not client.wait_for_service(timeout_sec=0.2):
-                self._check_processes()
-                if time.monotonic() > deadline:
-                    raise LoopError(f"service {client.srv_name} did not come up within {_STARTUP_TIMEOUT_S:g} s")
-        if self._lockstep:
+            self._wait_until_it_answers(self._step, Trigger.Request())
             self._publish_clock()
         self._transition(Transition.TRANSITION_CONFIGURE, "configure")
+        self._wait_until_it_answers(self._policy_services["received"], Trigger.Request())
         if self._lockstep:
             self._connect()
 
@@ -339,27 +338,51 @@ class Evaluator(Node):
             raise LoopError(f"sim_robot_node refused its parameter {name}: {reply.results[0].reason}")
 
     def _transition(self, transition: int, label: str) -> None:
-        reply = self._call(self._change_state, ChangeState.Request(transition=Transition(id=transition)))
-        if not reply.success:
-            raise LoopError(f"policy_node refused to {label}; its log says why")
+        """Bring the policy node to another state. Its answer may be lost; then its state tells."""
+        goal = State.PRIMARY_STATE_ACTIVE if label == "activate" else State.PRIMARY_STATE_INACTIVE
+        deadline = time.monotonic() + _REPLY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            request = ChangeState.Request(transition=Transition(id=transition))
+            reply = self._answer_within(_PATIENCE_S, self._change_state, request)
+            if reply is not None and not reply.success:
+                raise LoopError(f"policy_node refused to {label}; its log says why")
+            if (
+                reply is not None
+                or self._wait_until_it_answers(self._get_state, GetState.Request()).current_state.id == goal
+            ):
+                return
+        raise LoopError(f"policy_node did not {label} within {_REPLY_TIMEOUT_S:g} s")
 
     def _call(self, client, request) -> Any:
         future = client.call_async(request)
         self._wait(future.done, f"service {client.srv_name}")
         return future.result()
 
-    def _wait_until_it_answers(self, client, request) -> None:
-        """Call a node that has just been started: requests before it was found may be lost."""
+    def _wait_until_it_answers(self, client, request) -> Any:
+        """Call a service until it answers, and return that. Until the two ends have found each other, requests and
+        answers may be lost, so it must be one that may be called twice.
+
+        Raises:
+            LoopError: it does not.
+        """
         deadline = time.monotonic() + _STARTUP_TIMEOUT_S
         while time.monotonic() < deadline:
-            future = client.call_async(request)
-            again = time.monotonic() + _RETRY_S
-            while time.monotonic() < again:
-                self._executor.spin_once(timeout_sec=0.05)
-                self._check_processes()
-                if future.done():
-                    return
-        raise LoopError(f"service {client.srv_name} did not come up again within {_STARTUP_TIMEOUT_S:g} s")
+            reply = self._answer_within(_RETRY_S, client, request)
+            if reply is not None:
+                return reply
+        raise LoopError(f"service {client.srv_name} did not come up within {_STARTUP_TIMEOUT_S:g} s")
+
+    def _answer_within(self, seconds: float, client, request) -> Any:
+        """What a service answers; None if it is silent for so long."""
+        future = client.call_async(request)
+        deadline = time.monotonic() + seconds
+        while not future.done() and time.monotonic() < deadline:
+            self._executor.spin_once(timeout_sec=0.05)
+            self._check_processes()
+        if not future.done():
+            client.remove_pending_request(future)
+            return None
+        return future.result()
 
     def _wait_for_images(self, count: int) -> None:
         """Until the camera node has worked off `count` more images; a lost one is waited for briefly."""
