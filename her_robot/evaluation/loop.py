@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from her_robot import resources
 from her_robot.contract import Contract
 from her_robot.errors import ConfigurationError, LoopError
 from her_robot.evaluation.episodes import FIRST_SEED, Episode, Evaluation, seeds_from, worst_first
@@ -135,6 +136,8 @@ def started_loop(bundle: PolicyBundle, job: Job, options: LoopOptions) -> Iterat
         LoopError: the nodes did not come up.
     """
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    profiles = resources.share_directory() / "config/dds/shared_memory.xml"
+    os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(profiles))
     from her_robot.ros_nodes.evaluator_node import evaluator, shut_down
 
     processes = NodeProcesses(job.directory / "logs", {"ROS_DOMAIN_ID": str(job.domain_id)})
@@ -216,6 +219,8 @@ def _start_nodes(processes: NodeProcesses, bundle: PolicyBundle, options: LoopOp
     processes.start("sim_robot_node", {"task": task, **robot, **mode})
     processes.start("camera_goal_node", {"task": task, "calibration": options.calibration, **sim_time})
     policy = {"policy": bundle.path, "robot": options.robot, "calibration": options.calibration}
+    # In lockstep, what is lost is not made up for by what comes after it.
+    policy["input_reliability"] = "reliable"
     processes.start("policy_node", {"task": task, **policy, **sim_time})
 
 

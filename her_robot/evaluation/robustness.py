@@ -174,13 +174,15 @@ def _robots_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
 
 def _faults_table(title: str, rows: Sequence[FaultRow]) -> Table:
     table = Table(title=title, box=None, padding=(0, 2), title_justify="left")
-    for heading in ("fault", "seed", "expected", "happened", "ok"):
-        table.add_column(heading, no_wrap=heading == "fault")
+    several_seeds = len({row.seed for row in rows}) > 1
+    for heading in ("fault", *(["seed"] if several_seeds else []), "ok", "expected", "happened"):
+        table.add_column(heading, no_wrap=heading in ("fault", "seed", "ok"))
     for row in rows:
-        several = sum(other.name == row.name and other.seed == row.seed for other in rows) > 1
-        name = f"{row.name}: {row.event.kind}" if several else row.name
+        events = [other.event for other in rows if (other.name, other.seed) == (row.name, row.seed)]
+        name = f"{Path(row.name).stem} {events.index(row.event) + 1}" if len(events) > 1 else Path(row.name).stem
         ok = "[green]yes[/]" if row.verdict.ok else "[red]NO[/]"
-        table.add_row(name, str(row.seed), row.verdict.expected, row.verdict.happened, ok)
+        seed = [str(row.seed)] if several_seeds else []
+        table.add_row(name, *seed, ok, row.verdict.expected, row.verdict.happened)
     return table
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
-from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
@@ -39,6 +39,10 @@ _REPLY_TIMEOUT_S = 60.0
 _LOST_TIMEOUT_S = 10.0
 _CONNECTING_STEPS = 25
 """Control periods in which object and goal are seen, if ever."""
+_DISCOVERY_S = 0.1
+"""Between them, DDS is given this long."""
+_PATIENCE_S = 10.0
+"""Then it is asked whether an answer was lost: configuring alone takes seconds on a busy machine."""
 _RETRY_S = 1.0
 """What may have met a node before it had found this one is sent again after so long."""
 _RECORDED_IMAGE_INTERVAL = 5
@@ -95,6 +99,7 @@ class Evaluator(Node):
         self._lost: set[str] = set()
         self._reference = np.zeros(0)
         self._sent_to_policy: dict[str, float] = {}
+        self._connected = False
         for topic, message_type in _TOPICS.items():
             self.create_subscription(message_type, topic, self._receiver(topic, message_type), 50, raw=True)
         self.create_subscription(Image, "head_camera/rgb/image_raw", self._on_image, 5)
@@ -115,18 +120,15 @@ class Evaluator(Node):
         Raises:
             LoopError: one does not come up, or refuses its configuration.
         """
-        clients = [self._reset_robot, self._robot_parameters, self._reset_camera, self._change_state]
+        self._wait_until_it_answers(self._reset_robot, Trigger.Request())
+        self._wait_until_it_answers(self._robot_parameters, SetParameters.Request())
+        self._wait_until_it_answers(self._reset_camera, Trigger.Request())
+        self._wait_until_it_answers(self._get_state, GetState.Request())
         if self._lockstep:
-            clients.append(self._step)
-        deadline = time.monotonic() + _STARTUP_TIMEOUT_S
-        for client in clients:
-            while not client.wait_for_service(timeout_sec=0.2):
-                self._check_processes()
-                if time.monotonic() > deadline:
-                    raise LoopError(f"service {client.srv_name} did not come up within {_STARTUP_TIMEOUT_S:g} s")
-        if self._lockstep:
+            self._wait_until_it_answers(self._step, Trigger.Request())
             self._publish_clock()
         self._transition(Transition.TRANSITION_CONFIGURE, "configure")
+        self._wait_until_it_answers(self._policy_services["received"], Trigger.Request())
         if self._lockstep:
             self._connect()
 
@@ -135,11 +137,19 @@ class Evaluator(Node):
         and what an episode loses by that would differ from run to run."""
         self.begin_episode(0)
         for _ in range(_CONNECTING_STEPS):
-            status = self.tick()
-            ages = [float(value) for key, value in status.items() if key.endswith("_age_s")]
-            if self._reference.size and np.isfinite(ages).all():
+            self.tick()
+            if self._connected:
                 break
         self.end_episode()
+        self._connected = True
+
+    def _look_for_connections(self, status: dict[str, str]) -> None:
+        """Give DDS a moment, and see whether messages of all kinds have come through to the policy node and from it."""
+        until = time.monotonic() + _DISCOVERY_S
+        while time.monotonic() < until:
+            self._executor.spin_once(timeout_sec=_DISCOVERY_S)
+        ages = [float(value) for key, value in status.items() if key.endswith("_age_s")]
+        self._connected = "arm_controller/reference" in self._stamps and bool(np.isfinite(ages).all())
 
     def begin_episode(self, seed: int) -> None:
         """A new object and goal, everything forgotten, and the policy node active."""
@@ -171,7 +181,9 @@ class Evaluator(Node):
         wanted = self._time + self._clock_offset - 1e-6 if self._lockstep else before + 1e-6
         self._wait_for_stamp("policy_node/status", wanted, again=self._publish_clock if self._lockstep else None)
         status = self._status["policy_node"]
-        if self._lockstep and status.get("sent") == "motion":
+        if self._lockstep and not self._connected:
+            self._look_for_connections(status)
+        elif self._lockstep and status.get("sent") == "motion":
             self._wait_for_stamp("arm_controller/reference", wanted)
         if int(status.get("steps", 0)) == 0:
             self.frames.clear()
@@ -222,8 +234,9 @@ class Evaluator(Node):
             self._wait_until_it_answers(self._get_state, GetState.Request())
             if self._lockstep:
                 self._publish_clock()
-            self._stamps.pop("policy_node/status", None)
-            self._sent_to_policy.clear()
+            for topic in _STAMPED_BY_CLOCK:
+                self._stamps.pop(topic, None)
+            self._connected = False
             self._transition(Transition.TRANSITION_CONFIGURE, "configure")
             self._wait_until_it_answers(self._policy_services["received"], Trigger.Request())
             self._transition(Transition.TRANSITION_ACTIVATE, "activate")
@@ -315,27 +328,51 @@ class Evaluator(Node):
             raise LoopError(f"sim_robot_node refused its parameter {name}: {reply.results[0].reason}")
 
     def _transition(self, transition: int, label: str) -> None:
-        reply = self._call(self._change_state, ChangeState.Request(transition=Transition(id=transition)))
-        if not reply.success:
-            raise LoopError(f"policy_node refused to {label}; its log says why")
+        """Bring the policy node to another state. Its answer may be lost; then its state tells."""
+        goal = State.PRIMARY_STATE_ACTIVE if label == "activate" else State.PRIMARY_STATE_INACTIVE
+        deadline = time.monotonic() + _REPLY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            request = ChangeState.Request(transition=Transition(id=transition))
+            reply = self._answer_within(_PATIENCE_S, self._change_state, request)
+            if reply is not None and not reply.success:
+                raise LoopError(f"policy_node refused to {label}; its log says why")
+            if (
+                reply is not None
+                or self._wait_until_it_answers(self._get_state, GetState.Request()).current_state.id == goal
+            ):
+                return
+        raise LoopError(f"policy_node did not {label} within {_REPLY_TIMEOUT_S:g} s")
 
     def _call(self, client, request) -> Any:
         future = client.call_async(request)
         self._wait(future.done, f"service {client.srv_name}")
         return future.result()
 
-    def _wait_until_it_answers(self, client, request) -> None:
-        """Call a node that has just been started: requests before it was found may be lost."""
+    def _wait_until_it_answers(self, client, request) -> Any:
+        """Call a service until it answers, and return that. Until the two ends have found each other, requests and
+        answers may be lost, so it must be one that may be called twice.
+
+        Raises:
+            LoopError: it does not.
+        """
         deadline = time.monotonic() + _STARTUP_TIMEOUT_S
         while time.monotonic() < deadline:
-            future = client.call_async(request)
-            again = time.monotonic() + _RETRY_S
-            while time.monotonic() < again:
-                self._executor.spin_once(timeout_sec=0.05)
-                self._check_processes()
-                if future.done():
-                    return
-        raise LoopError(f"service {client.srv_name} did not come up again within {_STARTUP_TIMEOUT_S:g} s")
+            reply = self._answer_within(_RETRY_S, client, request)
+            if reply is not None:
+                return reply
+        raise LoopError(f"service {client.srv_name} did not come up within {_STARTUP_TIMEOUT_S:g} s")
+
+    def _answer_within(self, seconds: float, client, request) -> Any:
+        """What a service answers; None if it is silent for so long."""
+        future = client.call_async(request)
+        deadline = time.monotonic() + seconds
+        while not future.done() and time.monotonic() < deadline:
+            self._executor.spin_once(timeout_sec=0.05)
+            self._check_processes()
+        if not future.done():
+            client.remove_pending_request(future)
+            return None
+        return future.result()
 
     def _wait_for_images(self, count: int) -> None:
         """Until the camera node has worked off `count` more images; a lost one is waited for briefly."""
@@ -353,7 +390,7 @@ class Evaluator(Node):
     def _wait_for_inputs(self) -> None:
         """Until the policy node has all that was sent to it; what was lost is waited for briefly. Messages of several
         senders may overtake each other, and the clock must not arrive first."""
-        if "policy_node" in self._lost:
+        if "policy_node" in self._lost or not self._connected:
             return
         deadline = time.monotonic() + _LOST_TIMEOUT_S
         while time.monotonic() < deadline:

@@ -18,7 +18,7 @@ from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
@@ -30,6 +30,7 @@ from her_robot.policy.bundle import shipped_bundle
 from her_robot.robot.controller import Command, PolicyController, load_controller
 from her_robot.robot.timing import LoopTiming
 from her_robot.ros_nodes import conversions
+from her_robot.ros_nodes.running import reliability
 
 _WATCHDOG_PERIOD_S = 1.0
 _SIGNAL_PERIOD_S = 0.1
@@ -54,11 +55,13 @@ class PolicyNode(LifecycleNode):
         self.declare_parameter("calibration", "fetch_sim")
         self.declare_parameter("robot", "fetch")
         self.declare_parameter("autostart", False)
+        self.declare_parameter("input_reliability", "best_effort")
         self._active = False
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             self._controller = self._load()
+            self._reliability = reliability("input_reliability", self.get_parameter("input_reliability").value)
         except (HerRobotError, InvalidParameterTypeException) as error:
             self.get_logger().error(f"refusing to configure: {error}")
             return TransitionCallbackReturn.FAILURE
@@ -107,13 +110,13 @@ class PolicyNode(LifecycleNode):
         self._gripper = self.create_publisher(Float64, topics.gripper_command, 10)
         self._sent = self.create_publisher(JointTrajectory, "~/command_sent", 10)
         self._status = self.create_publisher(DiagnosticArray, "~/status", 10)
-        sensors = qos_profile_sensor_data
+        poses = QoSProfile(depth=5, reliability=self._reliability)
         # The newest joint states alone: older ones in a queue would be taken after the tick that needs them.
-        newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        newest = QoSProfile(depth=1, reliability=self._reliability)
         self._inputs = [
             self.create_subscription(JointState, topics.joint_states, self._on_joint_states, newest),
-            self.create_subscription(PoseWithCovarianceStamped, topics.object_pose, self._on_object, sensors),
-            self.create_subscription(PoseWithCovarianceStamped, topics.goal_pose, self._on_goal, sensors),
+            self.create_subscription(PoseWithCovarianceStamped, topics.object_pose, self._on_object, poses),
+            self.create_subscription(PoseWithCovarianceStamped, topics.goal_pose, self._on_goal, poses),
         ]
         self._interface_services = [
             self.create_service(Trigger, "~/stop", self._on_stop),

@@ -287,7 +287,7 @@ def test_a_held_object_need_not_be_seen():
 
 def test_what_brakes_says_so_and_what_moves_does_not():
     arm = PerfectArm(action=(0.0, 0.5, 0.0, 0.0))
-    assert not arm.run_until("looking").brakes
+    assert not arm.run_until("homing").brakes
     assert not arm.run_until("running").brakes
     assert arm.tick(positions=[np.nan] * 9).brakes
     assert not arm.tick().brakes

@@ -152,7 +152,7 @@ def test_faults_lead_to_what_has_to_happen(reach, tmp_path, started):
         ("clock_ahead", True),
         ("policy_node_killed", True),
     ]
-    assert "holding after 0.20 s: joint states are" in first[1].verdict.happened
+    assert "holding after 0.16 s: joint states are" in first[1].verdict.happened
     assert "(dead)" in first[3].verdict.happened
     assert not any(_alive(pid) for pid in started.values())
 

@@ -324,6 +324,10 @@ def test_a_signal_brakes_a_moving_arm(number):
         (["task:=fetch_reach", "policy:=/nowhere"], "a policy bundle is a folder"),
         (["task:=fetch_reac"], "unknown task 'fetch_reac'; did you mean 'fetch_reach'"),
         (["task:=fetch_reach", "robot:=ur5"], "unknown robot 'ur5'"),
+        (
+            ["task:=fetch_reach", "input_reliability:=sure"],
+            "unknown input_reliability 'sure'; valid: best_effort, reliable",
+        ),
         (["task:=fetch_reach", "calibration:=nowhere"], "unknown calibration 'nowhere'"),
     ],
 )
