@@ -1,6 +1,6 @@
 """A motion that tells much about an arm: every joint swings at once, slowly and fast, within its limits."""
 
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -51,10 +51,10 @@ def excitation(profile: RobotProfile, center: np.ndarray, duration: float, seed:
     return TrajectoryCommand(0.0, times, center + scale * swings, scale * velocities)
 
 
-def trajectory_message(profile: RobotProfile, command: TrajectoryCommand) -> Mapping[str, object]:
+def trajectory_message(profile: RobotProfile, command: TrajectoryCommand) -> dict[str, Any]:
     """A trajectory_msgs/JointTrajectory for `ros2 topic pub`, which begins when it arrives, and first goes there."""
 
-    def point(time: float, position: np.ndarray, velocity: np.ndarray) -> dict[str, object]:
+    def point(time: float, position: np.ndarray, velocity: np.ndarray) -> dict[str, Any]:
         seconds, rest = divmod(round(time * 1e9), 10**9)
         return {
             "positions": [round(float(x), 5) for x in profile.to_robot(position)],

@@ -28,7 +28,7 @@ UNITS = {
 _LOGARITHMIC = ("stiffness", "damping", "armature")
 _PRIOR_LOG = np.log(3.0)
 """95 % of robots are within a factor of 9 of the start."""
-_PRIOR_DEFLECTION = 1e-3
+_PRIOR_DEFLECTION = 5e-4
 """Dry friction leaves a servo of the start's stiffness this far from its reference [rad]."""
 _PRIOR_VISCOUS = 0.2
 """Viscous friction over the start's damping."""
