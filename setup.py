@@ -50,6 +50,7 @@ setup(
         "rich>=13",
         "rosbags>=0.10",
         "safetensors>=0.4",
+        "scipy>=1.13",
     ],
     extras_require={
         "train": ["torch>=2.4", "tensorboard>=2.16"],

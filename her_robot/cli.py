@@ -18,11 +18,37 @@ _EXAMPLES = """examples:
   her-robot evaluate fetch_push --episodes 200    success in the unmodified Gymnasium-Robotics environment
   her-robot randomization fetch_push --preset robot_loop   what a policy meets in training
   her-robot evaluate fetch_push --loop ros        success of the deployed nodes, from camera images alone
+  her-robot compare old.json new.json             which of two evaluated policies is better
+  her-robot evaluate fetch_push --loop ros --robots all    the same on robots that no training has seen
+  her-robot evaluate fetch_push --loop ros --faults all    what the nodes do when something breaks
+  her-robot identify --bag motion                 a simulated robot that moves as a recorded one
+"""
+
+_IDENTIFY = """\
+Fit the simulated robot to a recording of a robot: for each joint of the arm stiffness and damping of the controller,
+armature, dry and viscous friction; and the delay of commands. The recorded commands are replayed in simulation, and the
+parameters changed until it moves as the robot did. Every fourth second of the recording takes no part in that, and
+tells how good the result is. What the recording does not tell is named, and stays near its start.
+"""
+_IDENTIFY_EXAMPLES = """the recording, an MCAP file or rosbag2 folder, holds
+  /joint_states                    positions and velocities, 50 Hz or more, stamped, without gaps
+  /arm_controller/joint_trajectory all commands; or /policy_node/command_sent, as `her-robot evaluate` records it
+of 20 to 60 s in which the arm moves in free air, every joint by 0.1 rad or more, slowly and fast.
+
+examples:
+  her-robot identify --excite motion.yaml                    write such a motion, and say how to record it
+  her-robot identify --bag motion --plot fit.png             see what can be identified, and how well it fits
+  her-robot identify --bag motion --simulated-robot my.yaml  then: her-robot evaluate ... --simulated-robot my.yaml
+  her-robot identify --bag motion --out preset.yaml          then: her-robot train ... --set randomization=preset.yaml
+  her-robot identify --bag motion --fix armature             the armature is known from a data sheet
+
+More in docs/identification.md.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0 done, 2 refused with a message, 130 interrupted."""
+    """Run a command; returns the exit status: 0 done, 2 refused with a message, 130 interrupted. Commands that answer a
+    question have others besides; their help says which."""
     if not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")
     options = _parser().parse_args(arguments)
@@ -49,7 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_randomization(commands)
+    _add_compare(commands)
+    _add_robots(commands)
+    _add_faults(commands)
     _add_demo(commands)
+    _add_identify(commands)
     _add_bench(commands)
     return parser
 
@@ -109,6 +139,8 @@ def _add_evaluate(commands) -> None:
         description="Deterministic episodes, judged at the last step, with a Wilson interval. `--loop sim` plays in "
         "the unmodified Gymnasium-Robotics environment; `--loop ros` starts the deployed ROS 2 nodes with a simulated "
         "robot and scores them by a truth that they do not see.",
+        epilog="exit status: 0 done, and above --at-least if that is given; 1 below it; 3 not decided; 2 refused, or "
+        "the loop broke",
     )
     parser.add_argument("task", metavar="TASK", help="such as fetch_push; `her-robot tasks` lists them")
     parser.add_argument("--policy", type=Path, metavar="DIR", help="policy bundle; default: the shipped one")
@@ -116,14 +148,43 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the first episode; default: 1000000")
     parser.add_argument("--loop", choices=("sim", "ros"), default="sim", help="default: sim")
     parser.add_argument("--randomize", metavar="PRESET", help="randomise the simulation (--loop sim)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary as JSON")
+    parser.add_argument(
+        "--at-least",
+        type=float,
+        metavar="RATE",
+        help="end as soon as success is clearly above or below this rate, such as 0.9; --episodes is then the most, "
+        "1000 for sim and 300 for ros if not given",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary and every episode as JSON")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write test results as JUnit XML, for CI")
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="write a report; default for ros: reports/TASK-ros-TIME"
     )
     parser.add_argument("--video", type=Path, metavar="FILE", help="write an MP4 of all episodes (--loop sim)")
     loop = parser.add_argument_group("robot in the loop (--loop ros)")
     loop.add_argument("--robot", default="fetch", metavar="NAME|FILE", help="profile in config/robots/")
-    loop.add_argument("--simulated-robot", default="fetch", metavar="NAME|FILE", help="in config/simulated_robots/")
+    loop.add_argument(
+        "--simulated-robot",
+        default="fetch",
+        metavar="NAME|FILE",
+        help="in config/simulated_robots/; `her-robot robots` lists them",
+    )
+    loop.add_argument(
+        "--robots", metavar="all|NAME,...", help="several simulated robots in turn, and a table of their successes"
+    )
+    loop.add_argument(
+        "--severity",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="how much simulated robots differ from `fetch`: 0 (not at all) ... 2; default: 1",
+    )
+    loop.add_argument(
+        "--faults",
+        metavar="all|NAME|FILE,...",
+        help="break things on a schedule (config/faults/; `her-robot faults` lists them), and check what happens",
+    )
+    loop.add_argument("--jobs", type=int, default=1, metavar="N", help="simulated robots side by side; default: 1")
     loop.add_argument("--calibration", default="fetch_sim", metavar="NAME|DIR", help="folder in calibration/")
     loop.add_argument(
         "--episode-steps", type=int, default=100, metavar="N", help="control periods of 0.04 s; default: 100"
@@ -151,6 +212,31 @@ def _add_randomization(commands) -> None:
     parser.set_defaults(run=_randomization)
 
 
+def _add_compare(commands) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="which of two policies is better, on the same episodes",
+        description="Two files of `her-robot evaluate --json`, paired by seed: McNemar's exact test, and an interval "
+        "of the difference.",
+        epilog="exit status: 0 the second is not shown to be worse; 1 it is; 2 refused",
+    )
+    parser.add_argument("first", type=Path, metavar="FIRST.json", help="such as the policy in use")
+    parser.add_argument("second", type=Path, metavar="SECOND.json", help="such as the one to replace it")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the comparison as JSON")
+    parser.set_defaults(run=_compare)
+
+
+def _add_robots(commands) -> None:
+    parser = commands.add_parser("robots", help="list the simulated robots, and how they differ")
+    parser.add_argument("--severity", type=float, default=1.0, metavar="S", help="0 (not at all) ... 2; default: 1")
+    parser.set_defaults(run=_robots)
+
+
+def _add_faults(commands) -> None:
+    parser = commands.add_parser("faults", help="list the faults of the loop, and what has to happen")
+    parser.set_defaults(run=_faults)
+
+
 def _add_demo(commands) -> None:
     parser = commands.add_parser(
         "demo", help="the shipped policy with a simulated robot in the loop, in a minute or two"
@@ -158,6 +244,46 @@ def _add_demo(commands) -> None:
     parser.add_argument("task", metavar="TASK", nargs="?", default="fetch_push", help="default: fetch_push")
     parser.add_argument("--episodes", type=int, default=8, metavar="N", help="default: 8")
     parser.set_defaults(run=_demo)
+
+
+def _add_identify(commands) -> None:
+    parser = commands.add_parser(
+        "identify",
+        help="fit the simulated robot to a recording of a robot",
+        description=_IDENTIFY,
+        epilog=_IDENTIFY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--bag", type=Path, metavar="FILE", help="the recording: an MCAP file or a rosbag2 folder")
+    parser.add_argument("--robot", default="fetch", metavar="NAME|FILE", help="profile in config/robots/")
+    parser.add_argument(
+        "--start",
+        default="fetch",
+        metavar="NAME|FILE",
+        help="simulated robot in config/simulated_robots/ to start from; default: fetch",
+    )
+    parser.add_argument(
+        "--shared", action="store_true", help="one value for all joints, rather than one for each: quicker, and coarser"
+    )
+    parser.add_argument(
+        "--fix",
+        action="append",
+        default=[],
+        metavar="PARAMETER",
+        help="keep a parameter as in --start, such as armature; may be repeated",
+    )
+    parser.add_argument("--command-topic", metavar="TOPIC", help="of the trajectories, where it is another one")
+    written = parser.add_argument_group("what is written")
+    written.add_argument("--simulated-robot", type=Path, metavar="FILE", help="the simulated robot that was found")
+    written.add_argument("--out", type=Path, metavar="FILE", help="a randomisation preset around it")
+    written.add_argument(
+        "--base", default="robot_loop", metavar="PRESET", help="for all else in that preset; default: robot_loop"
+    )
+    written.add_argument("--json", type=Path, metavar="FILE", help="parameters, intervals and errors as JSON")
+    written.add_argument("--plot", type=Path, metavar="FILE", help="measured and simulated motion as a PNG")
+    written.add_argument("--excite", type=Path, metavar="FILE", help="only write a motion that is worth recording")
+    written.add_argument("--duration", type=float, default=30.0, metavar="S", help="of that motion; default: 30")
+    parser.set_defaults(run=_identify)
 
 
 def _add_bench(commands) -> None:
@@ -231,9 +357,40 @@ def _train_seeds(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from her_robot.errors import ConfigurationError
     from her_robot.evaluation.commands import evaluate_ros, evaluate_sim
 
-    return evaluate_ros(options) if options.loop == "ros" else evaluate_sim(options)
+    if options.robots is None and options.faults is None:
+        return evaluate_ros(options) if options.loop == "ros" else evaluate_sim(options)
+    from her_robot.evaluation.robustness import evaluate_faults, evaluate_robots
+
+    if options.loop != "ros" or (options.robots is not None and options.faults is not None):
+        raise ConfigurationError("--robots and --faults belong to --loop ros, one of them at a time")
+    if options.at_least is not None:
+        raise ConfigurationError("--at-least is asked of one robot at a time: leave out --robots and --faults")
+    if options.junit is not None and options.faults is not None:
+        raise ConfigurationError("--junit is for success rates; with --faults, use --json and the exit status")
+    return evaluate_faults(options) if options.robots is None else evaluate_robots(options)
+
+
+def _robots(options: argparse.Namespace) -> int:
+    from her_robot.evaluation.robustness import print_robots
+
+    print_robots(options.severity)
+    return 0
+
+
+def _faults(_: argparse.Namespace) -> int:
+    from her_robot.evaluation.robustness import print_faults
+
+    print_faults()
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from her_robot.evaluation.commands import compare_reports
+
+    return compare_reports(options.first, options.second, options.json)
 
 
 def _randomization(options: argparse.Namespace) -> int:
@@ -246,6 +403,12 @@ def _demo(options: argparse.Namespace) -> int:
     from her_robot.evaluation.commands import demo
 
     return demo(options.task, options.episodes, Path("reports") / f"demo-{time.strftime('%Y%m%d-%H%M%S')}")
+
+
+def _identify(options: argparse.Namespace) -> int:
+    from her_robot.identification.commands import identify_command
+
+    return identify_command(options)
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -73,8 +73,8 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
-    """A dataclass as plain dictionaries and lists, ready for YAML or JSON."""
-    return _plain(dataclasses.asdict(config))
+    """A dataclass, or a mapping, as plain dictionaries and lists of its own, ready for YAML or JSON."""
+    return _plain(config if isinstance(config, Mapping) else dataclasses.asdict(config))
 
 
 def dump_yaml(data: Mapping[str, Any]) -> str:

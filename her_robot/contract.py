@@ -135,6 +135,14 @@ def achieved_goal(contract: Contract, state: RobotState) -> np.ndarray:
     return _object_of(state).position if contract.has_object else state.grip_position
 
 
+def is_lost(contract: Contract, achieved: np.ndarray) -> np.ndarray:
+    """Whether the object has fallen off the table, boolean (...,), for achieved goals (..., goal_size): its centre is
+    below the plane that it stood on."""
+    if contract.table_height is None:
+        return np.zeros(achieved.shape[:-1], bool)
+    return achieved[..., 2] < contract.table_height
+
+
 def goal_difference(contract: Contract, observation: np.ndarray, desired: np.ndarray) -> np.ndarray:
     """What is missing to the goal, as the policy sees it: desired less achieved, shape (..., goal_size) [m].
 

@@ -36,8 +36,16 @@ class TrainingDivergedError(HerRobotError):
     """A loss or a parameter became NaN or infinite."""
 
 
+class ImprovementError(HerRobotError):
+    """The process that improves the actor beside the critics has failed or was killed."""
+
+
 class ProcessesError(HerRobotError):
     """The processes of a data-parallel run cannot find each other, differ, or have lost one of them."""
+
+
+class RecordingError(HerRobotError):
+    """A recording that tells nothing of a robot: not readable, of another arm, with gaps, or without motion."""
 
 
 class LoopError(HerRobotError):

@@ -66,7 +66,7 @@ def test_the_contract_imports_numpy_alone():
     assert reached("her_robot.contract", lazy=True) <= {"numpy", "collections", "dataclasses", "typing", "difflib"}
 
 
-@pytest.mark.parametrize("module", below("sim.", "domain_rand.", "robot."))
+@pytest.mark.parametrize("module", below("sim.", "domain_rand.", "robot.", "identification."))
 def test_simulation_randomisation_and_deployment_know_neither_torch_nor_ros(module):
     assert not reached(module, lazy=True) & (ROS | {"torch"})
 

@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 import torch
+from constant_policy import constant_bundle
 
 from her_robot.cli import main
 from her_robot.contract import CONTRACTS
@@ -25,7 +27,10 @@ def test_help_imports_nothing_heavy():
     assert result.stdout.rstrip().endswith("[]")
 
 
-@pytest.mark.parametrize("command", ["tasks", "train", "evaluate", "randomization", "demo", "bench"])
+@pytest.mark.parametrize(
+    "command",
+    ["tasks", "train", "evaluate", "randomization", "compare", "robots", "faults", "demo", "identify", "bench"],
+)
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
@@ -64,6 +69,13 @@ def test_tasks_as_json(capsys, tmp_path):
     assert sum(term["size"] for term in written["fetch_push"]["observation"]) == 25
 
 
+@pytest.mark.parametrize(("command", "name"), [("robots", "miscalibrated_camera"), ("faults", "clock_ahead")])
+def test_robots_and_faults_are_listed(command, name, capsys):
+    status, out, _ = _run(capsys, command)
+    assert status == 0
+    assert name in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -79,6 +91,23 @@ def test_tasks_as_json(capsys, tmp_path):
         (
             ["evaluate", "fetch_reach", "--loop", "ros", "--episode-steps", "0", "--report", "REPORT"],
             "--episode-steps is 0",
+        ),
+        (["evaluate", "fetch_reach", "--at-least", "90"], "--at-least is 90; it must lie between 0 and 1"),
+        (["compare", "/nowhere.json", "/nowhere.json"], "/nowhere.json: cannot be read"),
+        (["evaluate", "fetch_reach", "--robots", "all"], "--robots and --faults belong to --loop ros"),
+        (["evaluate", "fetch_reach", "--loop", "ros", "--robots", "hevy_object"], "did you mean 'heavy_object'"),
+        (
+            ["evaluate", "fetch_reach", "--loop", "ros", "--robots", "laggy", "--severity", "3"],
+            "severity is 3; it must",
+        ),
+        (["evaluate", "fetch_reach", "--loop", "ros", "--faults", "clock_ahed"], "did you mean 'clock_ahead'"),
+        (
+            ["evaluate", "fetch_reach", "--loop", "ros", "--jobs", "0", "--report", "REPORT"],
+            "--jobs is 0; it must lie in 1 ... 32",
+        ),
+        (
+            ["evaluate", "fetch_reach", "--loop", "ros", "--faults", "all", "--real-time", "--report", "REPORT"],
+            "clock_jump: in real time /clock is nobody's to set",
         ),
         (["train", "fetch_fly"], "unknown task 'fetch_fly'"),
         (["train", "fetch_push", "--set", "agent.gama=1"], "unknown key 'gama'; did you mean 'gamma'"),
@@ -137,3 +166,36 @@ def test_evaluate_writes_json_and_a_report(capsys, tmp_path):
     summary = json.loads((tmp_path / "a.json").read_text())
     assert summary["episodes"] == 3
     assert (tmp_path / "report" / "index.html").is_file()
+
+
+def test_a_rate_ends_an_evaluation_and_sets_the_exit_status(capsys, tmp_path):
+    arguments = ["evaluate", "fetch_reach", "--at-least", "0.5"]
+    files = ["--json", str(tmp_path / "a.json"), "--junit", str(tmp_path / "a.xml")]
+    status, out, _ = _run(capsys, *arguments, *files)
+    assert status == 0
+    assert "above 0.5" in out
+    summary = json.loads((tmp_path / "a.json").read_text())
+    assert summary["episodes"] == summary["successes"] == 6
+    (suite,) = ElementTree.parse(tmp_path / "a.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("7", "0")
+    status, out, _ = _run(capsys, *arguments, "--episodes", "2")
+    assert status == 3
+    assert "not decided" in out
+
+
+def test_a_policy_that_does_nothing_is_below_and_compares_as_worse(capsys, tmp_path):
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    assert _run(capsys, "evaluate", "fetch_reach", "--episodes", "10", "--json", str(good))[0] == 0
+    still = constant_bundle("fetch_reach", (0.0, 0.0, 0.0, 0.0), tmp_path / "still")
+    arguments = ["--policy", str(still.path), "--at-least", "0.9", "--json", str(bad)]
+    status, out, _ = _run(capsys, "evaluate", "fetch_reach", *arguments)
+    assert status == 1
+    assert "below 0.9" in out
+    status, out, _ = _run(capsys, "compare", str(good), str(bad), "--json", str(tmp_path / "comparison.json"))
+    comparison = json.loads((tmp_path / "comparison.json").read_text())
+    assert comparison["pairs"] == json.loads(bad.read_text())["episodes"]
+    assert comparison["only_second"] == 0
+    # Very few episodes were needed to see that it is no good; too few to compare it with another.
+    assert status == (1 if comparison["p_value"] < 0.05 else 0)
+    assert "ended as soon as its rate was clear" in out
+    assert _run(capsys, "compare", str(good), str(good))[0] == 0

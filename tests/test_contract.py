@@ -7,7 +7,7 @@ import pytest
 from gymnasium import spaces
 
 from her_robot import contract as contracts
-from her_robot.contract import CONTRACTS, ObjectState, RobotState, contract_of
+from her_robot.contract import CONTRACTS, ObjectState, RobotState, contract_of, is_lost
 from her_robot.errors import UnknownNameError
 from her_robot.sim.tasks import fetch_task, make_gymnasium_env
 
@@ -104,6 +104,13 @@ def test_reward_and_success_at_the_threshold():
     assert contracts.sparse_reward(contract, outside, desired) == -1.0
     assert contracts.is_success(contract, inside, desired)
     assert not contracts.is_success(contract, outside, desired)
+
+
+def test_an_object_is_lost_below_the_table_it_stood_on():
+    push, reach = contract_of("fetch_push"), contract_of("fetch_reach")
+    heights = np.array([[1.3, 0.7, 0.425], [1.3, 0.7, 0.399], [2.0, 0.7, 0.9]])
+    assert is_lost(push, heights).tolist() == [False, True, False]
+    assert not is_lost(reach, heights).any()
 
 
 def test_euler_angles_agree_with_gymnasium_robotics():

@@ -1,8 +1,10 @@
 """What evaluations print."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -11,6 +13,7 @@ from rich.table import Table
 from her_robot.contract import CONTRACTS
 from her_robot.evaluation.episodes import Episode, Evaluation
 from her_robot.evaluation.report import write_json
+from her_robot.evaluation.sequential import ERROR, SequentialTest, Verdict, episodes_to_decide
 
 
 class EpisodeProgress:
@@ -46,37 +49,114 @@ class EpisodeProgress:
         self._display.stop()
 
 
+def print_plan(console: Console, test: SequentialTest | None, episodes: int) -> None:
+    """How long an answer may take, where one is asked for."""
+    if test is None:
+        return
+    without_a_miss = episodes_to_decide(1.0, test.rate)
+    console.print(
+        f"Is the success rate above {test.rate:g}? {without_a_miss} successes without a miss would show it; "
+        f"at most {episodes} episodes."
+    )
+
+
 def print_summary(console: Console, evaluation: Evaluation) -> None:
     """The main figures of an evaluation."""
-    summary = evaluation.summary()
     if not evaluation.episodes:
         console.print("no episode was played to its end")
         return
-    low, high = summary["success_ci95"]
-    final = summary["final_distance"]
+    summary = evaluation.summary()
     table = Table(show_header=False, box=None, padding=(0, 2))
-    table.add_row(
-        "success",
-        f"[bold]{summary['successes']} of {summary['episodes']}[/]  {summary['success_rate']:.3f}  "
-        f"95 % interval [{low:.3f}, {high:.3f}]",
-    )
+    _add_success(table, summary)
+    final, times = summary["final_distance"], summary["time_to_goal_s"]
     table.add_row("final distance", f"median {1000 * final['p50']:.1f} mm, 95 % below {1000 * final['p95']:.1f} mm")
+    if times["reached"]:
+        table.add_row("time to goal", f"median {times['p50']:.2f} s, 95 % below {times['p95']:.2f} s")
+    if summary["smoothness"]["p50"] is not None:
+        table.add_row("smoothness", f"median {summary['smoothness']['p50']:.2f} (spectral arc length; one reach: -1.4)")
     if "latency_ms" in summary and summary["latency_ms"]["p50"] is not None:
-        latency = summary["latency_ms"]
-        table.add_row(
-            "sensor to command",
-            f"p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms; {summary['deadline_misses']} deadlines missed "
-            f"at {summary['control_hz']:.0f} Hz ({summary['mode'].replace('_', ' ')})",
-        )
-        seen = summary["detections"]
-        table.add_row("markers", f"{seen['seen']} poses seen, {seen['missed']} missed, {seen['rejected']} rejected")
-        safety = summary["safety"]
-        table.add_row("safety", f"{safety['clamped']} clamped, {safety['holds']} holds, {safety['estops']} stops")
-        table.add_row("wall time", f"{summary['wall_s']:.0f} s")
+        _add_loop(table, summary)
     console.print(table)
     for episode in evaluation.episodes:
         if episode.note:
             console.print(f"  seed {episode.seed}: {episode.note}")
+    _print_verdict(console, evaluation, summary)
+
+
+def _add_success(table: Table, summary: Mapping[str, Any]) -> None:
+    kind = "interval at any time" if "success_interval_anytime" in summary else "95 % interval"
+    low, high = summary.get("success_interval_anytime", summary["success_ci95"])
+    table.add_row(
+        "success",
+        f"[bold]{summary['successes']} of {summary['episodes']}[/]  {summary['success_rate']:.3f}  "
+        f"{kind} [{low:.3f}, {high:.3f}]",
+    )
+
+
+def _add_loop(table: Table, summary: Mapping[str, Any]) -> None:
+    latency, age = summary["latency_ms"], summary["age_s"].get("goal")
+    table.add_row(
+        "sensor to command",
+        f"p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms; {summary['deadline_misses']} deadlines missed "
+        f"at {summary['control_hz']:.0f} Hz ({summary['mode'].replace('_', ' ')})",
+    )
+    if age is not None:
+        table.add_row("age of the goal", f"median {age['p50']:.2f} s, at most {age['max']:.2f} s")
+    seen = summary["detections"]
+    table.add_row("markers", f"{seen['seen']} poses seen, {seen['missed']} missed, {seen['rejected']} rejected")
+    safety = summary["safety"]
+    table.add_row("safety", f"{safety['clamped']} limited, {safety['holds']} holds, {safety['estops']} stops")
+    table.add_row("wall time", f"{summary['wall_s']:.0f} s")
+
+
+def _print_verdict(console: Console, evaluation: Evaluation, summary: Mapping[str, Any]) -> None:
+    answer, asked = evaluation.verdict(), evaluation.at_least
+    if answer is None or asked is None:
+        return
+    if answer is not Verdict.UNDECIDED:
+        color = "green" if answer is Verdict.ABOVE else "red"
+        console.print(f"[bold {color}]{answer.value} {asked:g}[/]  (wrong in at most {100 * ERROR:g} % of evaluations)")
+        return
+    needed = episodes_to_decide(summary["success_rate"], asked)
+    going_on = f"if it goes on like this, about {needed} episodes would" if needed else "the rates are too near to tell"
+    console.print(f"[bold yellow]not decided[/] whether above or below {asked:g}: {going_on}")
+
+
+def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
+    """What `her-robot compare` has found."""
+    console.print(f"[bold]{comparison['task']}[/], {comparison['loop']}, {comparison['pairs']} episodes that both have")
+    table = Table(box=None, padding=(0, 2))
+    for title in ("", "first", "second"):
+        table.add_column(title, justify="left" if not title else "right")
+    table.add_row("policy", *map(str, comparison["policies"]))
+    table.add_row("success", *(f"{rate:.3f}" for rate in comparison["success_rates"]))
+    table.add_row("alone successful", str(comparison["only_first"]), str(comparison["only_second"]))
+    if comparison["final_distance_m"] is not None:
+        table.add_row("final distance *", *(f"{1000 * value:.1f} mm" for value in comparison["final_distance_m"]))
+        table.add_row("time to goal *", *(f"{value:.2f} s" for value in comparison["time_to_goal_s"]))
+    console.print(table)
+    console.print(f"* medians over the {comparison['both']} episodes in which both succeed", style="dim")
+    low, high = comparison["difference_ci95"]
+    console.print(
+        f"difference {100 * comparison['difference']:+.1f} points, 95 % interval {100 * low:+.1f} to "
+        f"{100 * high:+.1f}; p = {comparison['p_value']:.3g}"
+    )
+    console.print(f"[bold]{_conclusion(comparison)}[/]")
+    if comparison["differs_in"]:
+        console.print(f"They also differ in {', '.join(comparison['differs_in'])}.", style="yellow")
+    if any(comparison["ended_early"]):
+        console.print("One ended as soon as its rate was clear: the difference may look too large.", style="yellow")
+
+
+def _conclusion(comparison: Mapping[str, Any]) -> str:
+    if comparison["better"] is not None:
+        return f"The {comparison['better']} is better."
+    needed = comparison["pairs_needed"]
+    if needed is None:
+        return "No difference."
+    if needed <= comparison["pairs"]:
+        return "No difference is shown."
+    return f"No difference is shown; to show one of this size, about {needed} episodes each would be needed."
 
 
 def print_tasks(json_file: Path | None) -> None:

@@ -1,28 +1,30 @@
 """A policy in the loop: nodes, messages and rendered images, a simulated robot, and a scorer that knows the truth."""
 
 import os
-import random
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from her_robot import resources
 from her_robot.contract import Contract
 from her_robot.errors import ConfigurationError, LoopError
-from her_robot.evaluation.episodes import FIRST_SEED, Episode, Evaluation, seeds_from
+from her_robot.evaluation.episodes import FIRST_SEED, Episode, Evaluation, seeds_from, worst_first
+from her_robot.evaluation.film import Film, WorstEpisodeFilm
 from her_robot.evaluation.processes import NodeProcesses
 from her_robot.evaluation.recording import Recording
-from her_robot.evaluation.statistics import quantiles
+from her_robot.evaluation.side_by_side import LARGEST_COUNT, Job, run_side_by_side
+from her_robot.evaluation.telemetry import TelemetryLog
 from her_robot.policy.bundle import PolicyBundle
+from her_robot.sim.differences import check_severity
 
-_STARTUP_STEPS = 400
+STARTUP_STEPS = 400
 """Control periods in which homing must be done, and object and goal seen."""
-_LARGEST_DOMAIN_ID = 101
-"""Beyond, the ports of DDS reach into those that Linux hands out (docs.ros.org, ROS_DOMAIN_ID)."""
-_LATENCY_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class LoopOptions:
 
     simulated_robot: str = "fetch"
     """Simulated robot in config/simulated_robots/."""
+    severity: float = 1.0
+    """How much a simulated robot that is described by its differences differs, 0 (not at all) ... 2."""
     robot: str = "fetch"
     """Robot profile in config/robots/."""
     calibration: str = "fetch_sim"
@@ -42,8 +46,13 @@ class LoopOptions:
     """Let time pass by itself; otherwise in lockstep, as fast as the machine can."""
     record: bool = True
     """Write an MCAP recording."""
+    jobs: int = 1
+    """Simulated robots that are evaluated side by side."""
 
     def __post_init__(self) -> None:
+        check_severity(self.severity)
+        if not 1 <= self.jobs <= LARGEST_COUNT:
+            raise ConfigurationError(f"--jobs is {self.jobs}; it must lie in 1 ... {LARGEST_COUNT}")
         if self.episode_steps < 1:
             raise ConfigurationError(f"--episode-steps is {self.episode_steps}; at least 1 is needed")
 
@@ -53,10 +62,10 @@ class LoopResult:
     """An evaluation in the loop, and what its report shows."""
 
     evaluation: Evaluation
-    images: tuple[np.ndarray, ...]
-    """The camera's last image of each episode, RGB uint8."""
-    latency_ms: dict[str, list[float]]
-    """Of every control tick, by stage."""
+    images: Mapping[int, np.ndarray]
+    """The camera's last image of each episode, by seed, RGB uint8."""
+    film: Film | None
+    """What the camera saw of the worst episode."""
     failure: LoopError | None
     """What ended the evaluation early."""
 
@@ -67,7 +76,7 @@ def evaluate_in_loop(
     episodes: int = 50,
     first_seed: int = FIRST_SEED,
     options: LoopOptions | None = None,
-    on_episode: Callable[[Episode], None] = lambda episode: None,
+    on_episode: Callable[[Episode], bool | None] = lambda episode: None,
 ) -> LoopResult:
     """Play episodes through the nodes, and judge them by the truth at the last step.
 
@@ -77,7 +86,7 @@ def evaluate_in_loop(
         episodes: how many, each with a seed of its own.
         first_seed: seed of the first.
         options: how the loop is run.
-        on_episode: called after each episode.
+        on_episode: called after each episode; True ends the evaluation.
 
     Returns:
         What was measured. A node that died or fell silent is in `failure`; the episodes before it count.
@@ -87,34 +96,62 @@ def evaluate_in_loop(
     """
     options = options or LoopOptions()
     seeds = seeds_from(first_seed, episodes)
+    shares = [seeds[index :: options.jobs] for index in range(min(options.jobs, len(seeds)))]
+    begun = time.monotonic()
+    lock, ended = threading.Lock(), threading.Event()
+
+    def notify(episode: Episode) -> bool:
+        """Whether the evaluation is to end, in all loops."""
+        with lock:
+            if on_episode(episode):
+                ended.set()
+        return ended.is_set()
+
+    def play(job: Job) -> _Played:
+        return _play_share(bundle, job, shares[job.index], options, notify)
+
+    played = _merged(run_side_by_side(play, len(shares), directory))
+    extra = _measurements(played, bundle.contract, time.monotonic() - begun, options)
+    evaluation = Evaluation(bundle.contract.task, "ros", str(bundle.path), tuple(played.episodes), extra)
+    return LoopResult(evaluation, played.images, played.film, played.failure)
+
+
+@dataclass
+class Loop:
+    """Deployed nodes, a simulated robot, and a scorer, which have found each other."""
+
+    node: Any
+    """The scorer, an `Evaluator`."""
+    processes: NodeProcesses
+    """All other nodes."""
+    contract: Contract
+    """Of the task."""
+
+
+@contextmanager
+def started_loop(bundle: PolicyBundle, job: Job, options: LoopOptions) -> Iterator[Loop]:
+    """Start the nodes on the job's domain; stop them at the end.
+
+    Raises:
+        LoopError: the nodes did not come up.
+    """
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    profiles = resources.share_directory() / "config/dds/shared_memory.xml"
+    os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(profiles))
     from her_robot.ros_nodes.evaluator_node import evaluator, shut_down
 
-    # Not from a seeded generator: evaluations that run side by side must not meet.
-    domain_id = random.SystemRandom().randint(1, _LARGEST_DOMAIN_ID)
-    processes = NodeProcesses(directory / "logs", {"ROS_DOMAIN_ID": str(domain_id)})
-    recording = Recording(directory / "recording") if options.record else None
-    node = evaluator(domain_id, not options.real_time, processes.check, recording)
-    begun = time.monotonic()
-    played: list[Episode] = []
-    images: list[np.ndarray] = []
-    misses = 0
-    failure = None
+    processes = NodeProcesses(job.directory / "logs", {"ROS_DOMAIN_ID": str(job.domain_id)})
+
+    def check() -> None:
+        job.check()
+        processes.check()
+
+    recording = Recording(job.directory / "recording") if options.record else None
+    node = evaluator(job.domain_id, not options.real_time, check, recording)
     try:
         _start_nodes(processes, bundle, options)
         node.wait_for_nodes()
-        try:
-            for seed in seeds:
-                played.append(_play(node, seed, bundle.contract, options.episode_steps))
-                misses += node.deadline_misses()
-                images.append(node.newest_image())
-                on_episode(played[-1])
-        except LoopError as error:
-            failure = error
-        wall_s = time.monotonic() - begun
-        extra = _measurements(node, bundle.contract, misses, wall_s, options, failure)
-        evaluation = Evaluation(bundle.contract.task, "ros", str(bundle.path), tuple(played), extra)
-        return LoopResult(evaluation, tuple(images), node.latency_ms, failure)
+        yield Loop(node, processes, bundle.contract)
     finally:
         processes.stop()
         shut_down(node)
@@ -122,27 +159,87 @@ def evaluate_in_loop(
             recording.close()
 
 
+@dataclass
+class _Played:
+    """What one loop, or several, have played."""
+
+    episodes: list[Episode] = field(default_factory=list)
+    images: dict[int, np.ndarray] = field(default_factory=dict)
+    film: Film | None = None
+    detections: dict[str, int] = field(default_factory=dict)
+    lost_images: int = 0
+    failure: LoopError | None = None
+
+
+def _play_share(
+    bundle: PolicyBundle,
+    job: Job,
+    seeds: Sequence[int],
+    options: LoopOptions,
+    on_episode: Callable[[Episode], bool],
+) -> _Played:
+    """Episodes of some seeds, in one loop."""
+    played, worst = _Played(), WorstEpisodeFilm()
+    with started_loop(bundle, job, options) as loop:
+        node = loop.node
+        try:
+            for seed in seeds:
+                episode = _play(node, seed, bundle.contract, options.episode_steps)
+                played.episodes.append(episode)
+                played.images[seed] = node.newest_image()
+                worst.offer(episode, node.frames, bundle.contract.control_period * len(episode.distances))
+                if on_episode(episode):
+                    break
+        except LoopError as error:
+            played.failure = error
+        played.film, played.detections, played.lost_images = worst.film, node.detections(), node.lost_images
+    return played
+
+
+def _merged(shares: Sequence[_Played]) -> _Played:
+    """What all loops have played, in the order of the seeds."""
+    merged = _Played()
+    merged.episodes = sorted((episode for share in shares for episode in share.episodes), key=lambda e: e.seed)
+    films = {share.film.seed: share.film for share in shares if share.film is not None}
+    filmed = worst_first([episode for episode in merged.episodes if episode.seed in films])
+    merged.film = films[filmed[0].seed] if filmed else None
+    for share in shares:
+        merged.images |= share.images
+        for name, count in share.detections.items():
+            merged.detections[name] = merged.detections.get(name, 0) + count
+        merged.lost_images += share.lost_images
+        merged.failure = merged.failure or share.failure
+    return merged
+
+
 def _start_nodes(processes: NodeProcesses, bundle: PolicyBundle, options: LoopOptions) -> None:
     task, sim_time = bundle.contract.task, {"use_sim_time": True}
     mode = {"mode": "real_time", "publish_clock": True} if options.real_time else {"mode": "lockstep"}
-    processes.start("sim_robot_node", {"task": task, "simulated_robot": options.simulated_robot, **mode})
+    robot = {"simulated_robot": options.simulated_robot, "severity": float(options.severity)}
+    processes.start("sim_robot_node", {"task": task, **robot, **mode})
     processes.start("camera_goal_node", {"task": task, "calibration": options.calibration, **sim_time})
     policy = {"policy": bundle.path, "robot": options.robot, "calibration": options.calibration}
+    # In lockstep, what is lost is not made up for by what comes after it.
+    policy["input_reliability"] = "reliable"
     processes.start("policy_node", {"task": task, **policy, **sim_time})
 
 
 def _play(node: Any, seed: int, contract: Contract, episode_steps: int) -> Episode:
     """One episode: looking and homing, then `episode_steps` control periods with the policy."""
+    log = TelemetryLog(node.status("policy_node"))
     node.begin_episode(seed)
     distances: list[float] = []
+    positions: list[tuple[float, float, float]] = []
     status: dict[str, str] = {}
     note = ""
-    for _ in range(_STARTUP_STEPS + episode_steps):
+    for _ in range(STARTUP_STEPS + episode_steps):
         status = node.tick()
+        log.add(status, node.status("camera_goal_node"))
         steps = int(status.get("steps", 0))
         if steps > 1:
             # What the actions before this one have led to.
             distances.append(node.distance(contract.has_object))
+            positions.append(node.grip_position())
         if steps >= episode_steps:
             break
     else:
@@ -150,25 +247,22 @@ def _play(node: Any, seed: int, contract: Contract, episode_steps: int) -> Episo
         note += f", {status['reason']}" if status.get("reason") else ""
     node.advance()
     distances.append(node.distance(contract.has_object))
+    positions.append(node.grip_position())
     node.end_episode()
     success = not note and distances[-1] < contract.success_distance
-    return Episode(seed, success, tuple(distances), note)
+    return Episode(seed, success, tuple(distances), note, tuple(positions), log.result())
 
 
-def _measurements(
-    node: Any, contract: Contract, misses: int, wall_s: float, options: LoopOptions, failure: LoopError | None
-) -> dict[str, Any]:
-    stages = {stage: quantiles(values, _LATENCY_QUANTILES) for stage, values in node.latency_ms.items()}
+def _measurements(played: _Played, contract: Contract, wall_s: float, options: LoopOptions) -> dict[str, Any]:
     return {
         "mode": "real_time" if options.real_time else "lockstep",
         "simulated_robot": options.simulated_robot,
+        "severity": options.severity,
         "episode_steps": options.episode_steps,
-        "latency_ms": stages.get("sensor_to_command", quantiles([], _LATENCY_QUANTILES)),
-        "latency_stages_ms": stages,
-        "deadline_misses": misses,
         "control_hz": 1.0 / contract.control_period,
-        **node.counts(),
-        "lost_images": node.lost_images,
+        "detections": played.detections,
+        "lost_images": played.lost_images,
+        "jobs": options.jobs,
         "wall_s": round(wall_s, 1),
-        "failure": str(failure) if failure else None,
+        "failure": str(played.failure) if played.failure else None,
     }

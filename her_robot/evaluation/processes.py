@@ -31,15 +31,17 @@ class NodeProcesses:
         self._logs = log_directory
         self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
         self._processes: dict[str, subprocess.Popen] = {}
+        self._parameters: dict[str, Mapping[str, object]] = {}
 
     def start(self, node: str, parameters: Mapping[str, object]) -> None:
         """Start the module of `node` with ROS parameters."""
+        self._parameters[node] = parameters
         arguments = [sys.executable, "-m", f"{self._package}.{node}", "--ros-args"]
         for name, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             arguments += ["-p", f"{name}:={text}"]
         self._logs.mkdir(parents=True, exist_ok=True)
-        with (self._logs / f"{node}.log").open("wb") as log:
+        with (self._logs / f"{node}.log").open("ab") as log:
             self._processes[node] = subprocess.Popen(
                 arguments,
                 stdin=subprocess.DEVNULL,
@@ -48,6 +50,16 @@ class NodeProcesses:
                 env=self._environment,
                 start_new_session=True,
             )
+
+    def kill(self, node: str) -> None:
+        """Kill a running node without warning, as a crash would. It is no longer watched."""
+        process = self._processes.pop(node)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def restart(self, node: str) -> None:
+        """Start a killed node again, as it was started first."""
+        self.start(node, self._parameters[node])
 
     def check(self) -> None:
         """

@@ -1,16 +1,17 @@
 """A policy in simulation: the unmodified Gymnasium-Robotics environment, or a randomised one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from her_robot.contract import goal_distance, is_success
+from her_robot.contract import goal_distance, term_slice
 from her_robot.domain_rand.preset import RandomizationPreset
 from her_robot.errors import HerRobotError
 from her_robot.evaluation.episodes import FIRST_SEED, Episode, Evaluation, seeds_from
+from her_robot.evaluation.film import Film, thumbnail
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.sim.goal_env import GoalEnv
 from her_robot.sim.tasks import make_gymnasium_env
@@ -24,7 +25,7 @@ def evaluate_in_simulation(
     first_seed: int = FIRST_SEED,
     randomization: RandomizationPreset | None = None,
     video: Path | None = None,
-    on_episode: Callable[[Episode], None] = lambda episode: None,
+    on_episode: Callable[[Episode], bool | None] = lambda episode: None,
 ) -> Evaluation:
     """Deterministic episodes, judged at the last step.
 
@@ -34,9 +35,10 @@ def evaluate_in_simulation(
         first_seed: seed of the first.
         randomization: draw from this preset; default: the unmodified environment.
         video: write an MP4 of the first episodes here.
-        on_episode: called after each episode.
+        on_episode: called after each episode; True ends the evaluation.
     """
     contract = bundle.contract
+    grip = term_slice(contract, "grip_pos")
     seeds = seeds_from(first_seed, episodes)
     if randomization is not None and video is not None:
         raise HerRobotError("--video shows the unmodified environment; leave out --randomize")
@@ -49,19 +51,21 @@ def evaluate_in_simulation(
     results, drawn = [], []
     try:
         for seed in seeds:
-            observation, _ = env.reset(seed=seed)
+            beginning, _ = env.reset(seed=seed)
             if randomization is not None:
                 drawn.append(env.drawn)
-            distances = []
-            for _ in range(contract.episode_steps):
-                action = bundle.act(observation["observation"], observation["desired_goal"])
-                observation, *_ = env.step(action)
+            distances, positions = [], []
+            for observation in _play(env, bundle, beginning):
                 distances.append(float(goal_distance(observation["achieved_goal"], observation["desired_goal"])))
+                positions.append(tuple(observation["observation"][grip].tolist()))
                 if recorder:
                     recorder.add(env.render())
-            success = bool(is_success(contract, observation["achieved_goal"], observation["desired_goal"]))
-            results.append(Episode(seed, success, tuple(distances)))
-            on_episode(results[-1])
+            # Randomised, a policy sees positions with a sensor's noise, which says nothing about how the arm moves.
+            known = tuple(positions) if randomization is None else ()
+            success = distances[-1] < contract.success_distance
+            results.append(Episode(seed, success, tuple(distances), grip_positions=known))
+            if on_episode(results[-1]):
+                break
     finally:
         env.close()
         if recorder:
@@ -70,6 +74,35 @@ def evaluate_in_simulation(
     if randomization is not None:
         extra = {"environment": f"{contract.task}, randomised", "drawn": drawn}
     return Evaluation(contract.task, "sim", str(bundle.path), tuple(results), extra)
+
+
+def film_episode(bundle: PolicyBundle, seed: int) -> Film:
+    """Play an episode of the unmodified environment again, and film it."""
+    contract = bundle.contract
+    env: Any = make_gymnasium_env(contract.environment, render_mode="rgb_array")
+    try:
+        frames = tuple(thumbnail(env.render()) for _ in _play(env, bundle, env.reset(seed=seed)[0]))
+    finally:
+        env.close()
+    return Film(seed, frames, 1.0 / contract.control_period)
+
+
+def last_image(bundle: PolicyBundle, seed: int) -> np.ndarray:
+    """How an episode of the unmodified environment ends, RGB (height, width, 3) uint8."""
+    env: Any = make_gymnasium_env(bundle.contract.environment, render_mode="rgb_array")
+    try:
+        for _ in _play(env, bundle, env.reset(seed=seed)[0]):
+            pass
+        return env.render()
+    finally:
+        env.close()
+
+
+def _play(env: Any, bundle: PolicyBundle, observation: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """Observations after each step of one episode that begins with `observation`."""
+    for _ in range(bundle.contract.episode_steps):
+        observation, *_ = env.step(bundle.act(observation["observation"], observation["desired_goal"]))
+        yield observation
 
 
 class _VideoRecorder:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from her_robot.policy.adam import adam
 from her_robot.policy.config import AgentConfig, NetworkConfig
 from her_robot.policy.perceptron import Perceptron
 from her_robot.policy.precision import product_dtype
@@ -50,6 +51,8 @@ class Agent(ABC):
 
     critics = 1
     """How many critics there are; the target is the smallest of their values."""
+    _actor_optimizer: torch.optim.Optimizer
+    """What changes the actor; each algorithm makes its own."""
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Agent(ABC):
         device: torch.device,
         generator: torch.Generator,
         average: Average = lambda tensor: None,
+        beside: bool = False,
     ) -> None:
         """
         Args:
@@ -70,8 +74,10 @@ class Agent(ABC):
             device: where they live.
             generator: source of random draws, on that device.
             average: called on every gradient before it is applied.
+            beside: update the actor in a process of its own, where the algorithm allows that.
         """
         self._config, self._generator, self._average = config, generator, average
+        self._beside = beside
         self.device = device
         self.inputs = inputs
 
@@ -81,10 +87,11 @@ class Agent(ABC):
 
         self.actor = perceptron(inputs, self.actor_outputs(actions))
         self.critic = [perceptron(inputs + actions, 1) for _ in range(self.critics)]
+        self.averaged_actor = copy.deepcopy(self.actor) if config.actor_averaging else self.actor
+        """What is measured and exported."""
         self._target_actor = copy.deepcopy(self.actor)
         self._target_critic = copy.deepcopy(self.critic)
-        self._actor_optimizer = _adam(self.actor, config.learning_rate)
-        self._critic_optimizers = [_adam(critic, config.learning_rate) for critic in self.critic]
+        self._critic_optimizers = [adam(critic, config.learning_rate) for critic in self.critic]
         self.updates = 0
 
     @staticmethod
@@ -100,7 +107,7 @@ class Agent(ABC):
             imitation: weight of the squared difference from the guide's actions.
 
         Returns:
-            The critics' loss and, where the actor was updated, the mean value of its actions, which it raises.
+            The critics' loss and, where the actor changed, the mean value of its actions before.
         """
         self.updates += 1
         loss = self._update_critics(batch)
@@ -114,8 +121,16 @@ class Agent(ABC):
         """Value (n,) of being at `next_inputs` (n, inputs) and acting by the policy."""
 
     @abstractmethod
-    def _update_actor(self, batch: Batch, imitation: float) -> Tensor:
-        """One step of the actor; returns the mean value of its actions."""
+    def _update_actor(self, batch: Batch, imitation: float) -> Tensor | None:
+        """One step of the actor, or the beginning of one; returns the mean value of its actions if it changed."""
+
+    def settle(self) -> Tensor | None:
+        """Finish what goes on beside; returns the mean value of the actor's actions if it changed."""
+        return None
+
+    def close(self) -> None:
+        """End what goes on beside; what is not settled is lost."""
+        return
 
     def _update_critics(self, batch: Batch) -> Tensor:
         lowest = -1.0 / (1.0 - self._config.gamma)
@@ -136,22 +151,14 @@ class Agent(ABC):
         values = [critic(torch.cat([inputs, actions], dim=-1)).squeeze(-1) for critic in self._target_critic]
         return values[0] if len(values) == 1 else torch.minimum(*values)
 
-    def _value_gradient(self, inputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Value (n,) of actions, and its gradient with respect to them (n, actions), by the smallest of the critics."""
-        joined = torch.cat([inputs, actions], dim=-1)
-        passes = [critic.forward(joined) for critic in self.critic]
-        values = torch.cat([value for value, _ in passes], dim=-1)
-        smallest, index = values.min(dim=-1)
-        gradients = torch.zeros_like(actions)
-        for i, (critic, (_, tape)) in enumerate(zip(self.critic, passes, strict=True)):
-            chosen = (index == i).float()[:, None]
-            gradients += critic.input_gradient(tape, chosen)[:, self.inputs :]
-        return smallest, gradients
-
     def _step(self, network: Perceptron, optimizer: torch.optim.Optimizer) -> None:
         self._average(network.gradient)
         optimizer.step()
         network.refresh()
+
+    def _average_actor(self) -> None:
+        if self.averaged_actor is not self.actor:
+            self.averaged_actor.parameters.lerp_(self.actor.parameters, 1.0 - self._config.actor_averaging)
 
     def _update_targets(self) -> None:
         weight = 1.0 - self._config.polyak
@@ -161,31 +168,33 @@ class Agent(ABC):
             target.refresh()
 
     def state(self) -> dict[str, Tensor]:
-        """Every tensor that training depends on, by name."""
+        """Every tensor that training depends on, by name; what goes on beside is finished first."""
+        self.settle()
         tensors = {f"{name}.parameters": network.parameters for name, network in self._networks().items()}
         for name, optimizer in self._optimizers().items():
-            for moments in optimizer.state_dict()["state"].values():
-                tensors |= {f"{name}.{key}": torch.as_tensor(value) for key, value in moments.items()}
+            for moments in optimizer.state.values():
+                tensors |= {f"{name}.{key}": moment for key, moment in moments.items()}
         tensors["updates"] = torch.tensor(self.updates)
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from an earlier `state()`."""
+        # A run that did not average until now begins with the actor that it has.
+        state = {"averaged_actor.parameters": state["actor.parameters"], **state}
         for name, network in self._networks().items():
             network.parameters.copy_(state[f"{name}.parameters"])
             network.refresh()
         for name, optimizer in self._optimizers().items():
-            moments = {
-                key.removeprefix(f"{name}."): tensor for key, tensor in state.items() if key.startswith(f"{name}.")
-            }
-            if moments:
-                groups = optimizer.state_dict()["param_groups"]
-                optimizer.load_state_dict({"state": {0: moments}, "param_groups": groups})
+            for moments in optimizer.state.values():
+                for key, moment in moments.items():
+                    moment.copy_(state[f"{name}.{key}"])
         self.updates = int(state["updates"])
 
     def _networks(self) -> dict[str, Perceptron]:
+        averaged = {} if self.averaged_actor is self.actor else {"averaged_actor": self.averaged_actor}
         return {
             "actor": self.actor,
+            **averaged,
             "target_actor": self._target_actor,
             **{f"critic{i}": critic for i, critic in enumerate(self.critic)},
             **{f"target_critic{i}": critic for i, critic in enumerate(self._target_critic)},
@@ -194,8 +203,3 @@ class Agent(ABC):
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         optimizers = {f"critic_optimizer{i}": optimizer for i, optimizer in enumerate(self._critic_optimizers)}
         return {"actor_optimizer": self._actor_optimizer, **optimizers}
-
-
-def _adam(network: Perceptron, learning_rate: float) -> torch.optim.Adam:
-    network.parameters.grad = network.gradient
-    return torch.optim.Adam([network.parameters], learning_rate, fused=True)

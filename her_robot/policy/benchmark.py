@@ -98,7 +98,7 @@ class ProductRecorder(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is torch.ops.aten.mm.default:
+        if func in (torch.ops.aten.mm.default, torch.ops.aten.mm.out):
             self.products.append(Product(*args[:2]))
         elif func is torch.ops.aten.addmm.default:
             self.products.append(Product(*args[1:3]))

@@ -103,7 +103,7 @@ def train_ours(config: TrainConfig, budget: Budget) -> Act:
         try:
             budget.begin()
             for progress in trainer.run():
-                policy = trainer.learner.policy()
+                policy = trainer.learner.policy(averaged=True)
                 if not budget.goes_on(progress.env_steps, act):
                     break
             return act

@@ -44,6 +44,9 @@ class AgentConfig:
     """Updates between two updates of the target networks."""
     actor_interval: int = 1
     """Updates of the critic between two updates of the actor."""
+    actor_averaging: float = 0.0
+    """Weight that the average of the actor's parameters keeps at each of its updates. The average is what is measured
+    and exported: single actors along the way differ by several points in success. 0 takes the actor as it is."""
     action_l2: float = 1.0
     """Weight of the mean squared action in the actor's loss."""
     target_noise: float = 0.2
@@ -105,6 +108,9 @@ class ReplayConfig:
     """How often episodes are drawn in which the achieved goal has not moved, relative to those in which it has."""
     moved_distance: float = 0.01
     """An achieved goal has moved if it went farther than this from where it began [m]."""
+    end_when_lost: bool = False
+    """An episode ends when its object falls off the table: what follows is not replayed, and to have let it fall is
+    worth -1 / (1 - gamma), the least there is."""
     mirrored: bool = False
     """Reflect half of the transitions in the vertical plane through the home position."""
 
@@ -197,6 +203,7 @@ class TrainConfig:
             "relabel (their sum)": round(sum(vars(self.relabel).values()), 9),
             "exploration.guided_episodes": self.exploration.guided_episodes,
             "agent.polyak": self.agent.polyak,
+            "agent.actor_averaging": self.agent.actor_averaging,
         }
         for name, value in shares.items():
             if not 0.0 <= value <= 1.0:

@@ -51,7 +51,7 @@ def _golden_inputs(learner: Learner) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _actor_tensors(learner: Learner) -> dict[str, np.ndarray]:
-    tensors, layers = {}, learner.agent.actor.layers
+    tensors, layers = {}, learner.agent.averaged_actor.layers
     for index, layer in enumerate(layers):
         # Of a stochastic actor's outputs, only the means act.
         rows = learner.contract.action_size if index == len(layers) - 1 else len(layer.bias)

@@ -17,6 +17,7 @@ def hindsight_goals(
     step: Tensor,
     config: RelabelConfig,
     generator: torch.Generator,
+    last: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Goals for drawn transitions.
 
@@ -27,6 +28,7 @@ def hindsight_goals(
         step: (n,), index t of each transition, which leads from time t to t + 1.
         config: share of each strategy; the rest keeps its goal.
         generator: source of the draws.
+        last: time up to which each episode counts, (episodes,); None where all count to their end.
 
     Returns:
         Goals (n, g), and by which strategy each was chosen (n,): an index into `STRATEGIES`, or their number where
@@ -35,14 +37,15 @@ def hindsight_goals(
     shares = torch.tensor([getattr(config, name) for name in STRATEGIES], device=step.device)
     chance, when, whose = torch.rand((3, len(step)), generator=generator, device=step.device)
     chosen = torch.searchsorted(shares.cumsum(0), chance, right=True)
-    last, count = achieved.shape[1] - 1, achieved.shape[0]
+    count = achieved.shape[0]
     # Rounding can make the product of a draw below 1 and n equal to n.
-    future = torch.minimum(step + 1 + (when * (last - step)).long(), torch.full_like(step, last))
-    any_time = (when * (last + 1)).long().clamp_(max=last)
     any_episode = (whose * count).long().clamp_(max=count - 1)
-    times = torch.stack([future, torch.full_like(step, last), any_time, any_time, any_time, any_time])
     of_any_episode = (chosen == STRATEGIES.index("random")) | (chosen == STRATEGIES.index("past_desired"))
     source = torch.where(of_any_episode, any_episode, episode)
+    end = torch.full_like(step, achieved.shape[1] - 1) if last is None else last[source]
+    future = torch.minimum(step + 1 + (when * (end - step)).long(), end)
+    any_time = torch.minimum((when * (end + 1)).long(), end)
+    times = torch.stack([future, end, any_time, any_time, any_time, any_time])
     time = times.gather(0, chosen[None])[0]
     is_desired = (chosen >= STRATEGIES.index("past_desired"))[:, None]
     return torch.where(is_desired, desired[source], achieved[source, time]), chosen

@@ -44,19 +44,23 @@ class Inputs:
         everything = torch.cat([normalizer(seen[name]) for name, normalizer in self.normalizers.items()], dim=-1)
         return everything if self.size == everything.shape[-1] else everything[..., self._columns]
 
-    def sums_of(self, observation: np.ndarray, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
+    def sums_of(
+        self, observation: np.ndarray, achieved: np.ndarray, desired: np.ndarray, counts: np.ndarray | None = None
+    ) -> np.ndarray:
         """What episodes add to the normalisers, all in one vector.
 
         Args:
             observation: (n, T + 1, observation_size).
             achieved: (n, T + 1, goal_size).
             desired: (n, goal_size).
+            counts: which times count, boolean (n, T + 1); all by default.
         """
-        parts = [self.normalizers["observation"].sums_of(observation)]
+        times = np.ones(achieved.shape[:-1], bool) if counts is None else counts
+        parts = [self.normalizers["observation"].sums_of(observation[times])]
         goal = self.normalizers["goal"]
-        parts.append(goal.sums_of(achieved) + goal.sums_of(desired))
+        parts.append(goal.sums_of(achieved[times]) + goal.sums_of(desired))
         if "difference" in self.normalizers:
-            parts.append(self.normalizers["difference"].sums_of(desired[:, None] - achieved))
+            parts.append(self.normalizers["difference"].sums_of((desired[:, None] - achieved)[times]))
         return np.concatenate(parts)
 
     def add(self, sums: np.ndarray) -> None:

@@ -1,10 +1,12 @@
 """What learns: networks, normalisers, replay and the sampling of batches. It knows nothing of environments."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from her_robot.contract import Contract
+from her_robot.contract import Contract, is_lost
 from her_robot.errors import TrainingDivergedError
 from her_robot.policy.agent import Agent, Batch, Losses
 from her_robot.policy.config import TrainConfig
@@ -15,7 +17,7 @@ from her_robot.policy.inputs import Inputs
 from her_robot.policy.mirror import Mirror
 from her_robot.policy.perceptron import Perceptron
 from her_robot.policy.processes import Processes
-from her_robot.policy.replay import Episodes, ReplayBuffer, StoredEpisodes
+from her_robot.policy.replay import Episodes, ReplayBuffer, StoredEpisodes, never_lost
 from her_robot.policy.sac import Sac, sample_actions
 
 ALGORITHMS: dict[str, type[Agent]] = {"ddpg": Ddpg, "td3": Td3, "sac": Sac}
@@ -51,7 +53,16 @@ class Policy:
 class Learner:
     """Hindsight experience replay with an actor-critic, for one task."""
 
-    def __init__(self, contract: Contract, config: TrainConfig, processes: Processes | None = None) -> None:
+    def __init__(
+        self, contract: Contract, config: TrainConfig, processes: Processes | None = None, beside: bool = False
+    ) -> None:
+        """
+        Args:
+            contract: of the task.
+            config: of the run.
+            processes: of a data-parallel run.
+            beside: update the actor in a process of its own, where that changes nothing but the time it takes.
+        """
         self.contract = contract
         self._config = config
         self._processes = processes or Processes(config.device)
@@ -66,6 +77,7 @@ class Learner:
             self.device,
             self._generator,
             self._processes.average,
+            beside and self.device.type == "cpu" and self._processes.count == 1,
         )
         if self._processes.rank:
             # Networks begin alike in all processes; from here on each makes draws of its own.
@@ -79,18 +91,20 @@ class Learner:
             config.replay.still_weight,
             config.replay.moved_distance,
             self.device,
+            partial(is_lost, contract) if config.replay.end_when_lost else never_lost,
         )
         self._mirror = Mirror(contract, self.device) if config.replay.mirrored else None
 
-    def policy(self) -> Policy:
-        """A copy of the policy as it is now."""
-        actor = self.agent.actor.in_float32()
+    def policy(self, averaged: bool = False) -> Policy:
+        """A copy of the policy as it is now; `averaged`: the one to measure and export, not to explore with."""
+        actor = (self.agent.averaged_actor if averaged else self.agent.actor).in_float32()
         return Policy(actor, self.inputs.snapshot(), self.contract.action_size, self.device)
 
     def take_in(self, episodes: Episodes) -> None:
         """Store episodes, and let the normalisers see them."""
-        self.buffer.add(episodes)
-        sums = self.inputs.sums_of(episodes.observation, episodes.achieved_goal, episodes.desired_goal)
+        achieved = episodes.achieved_goal
+        counts = np.arange(achieved.shape[1]) <= self.buffer.add(episodes)[:, None]
+        sums = self.inputs.sums_of(episodes.observation, achieved, episodes.desired_goal, counts)
         self.inputs.add(self._processes.sum(sums))
 
     def learn(self, updates: int, imitation: float = 0.0) -> Losses:
@@ -112,6 +126,9 @@ class Learner:
                 if value is not None:
                     values.append(value)
             updates -= drawn
+        settled = self.agent.settle()
+        if settled is not None:
+            values.append(settled)
         value = float(torch.stack(values).mean()) if values else float("nan")
         losses = Losses(critic=float(torch.stack(critic_losses).mean()), value=value)
         if not np.isfinite(losses.critic) or (values and not np.isfinite(losses.value)):
@@ -120,6 +137,10 @@ class Learner:
                 f"{losses.value}; try a smaller agent.learning_rate"
             )
         return losses
+
+    def close(self) -> None:
+        """End what goes on beside."""
+        self.agent.close()
 
     def random_state(self) -> np.ndarray:
         """State of the generator behind all draws."""
@@ -134,7 +155,13 @@ class Learner:
         size, episodes = self._config.batch_size, self.buffer.episodes
         episode, step = self.buffer.draw(count * size, self._generator)
         goals, _ = hindsight_goals(
-            episodes.achieved_goal, episodes.desired_goal, episode, step, self._config.relabel, self._generator
+            episodes.achieved_goal,
+            episodes.desired_goal,
+            episode,
+            step,
+            self._config.relabel,
+            self._generator,
+            episodes.last,
         )
         rewards, discounts, ahead = self._returns(episodes, episode, step, goals)
         observation, action = episodes.observation[episode, step], episodes.action[episode, step]
@@ -161,15 +188,16 @@ class Learner:
         self, episodes: StoredEpisodes, episode: Tensor, step: Tensor, goals: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Discounted rewards (n,) up to `n_step` steps ahead, the discount (n,) of what follows, and its time (n,)."""
-        gamma, last = self._config.agent.gamma, episodes.achieved_goal.shape[1] - 1
+        gamma, end = self._config.agent.gamma, episodes.achieved_goal.shape[1] - 1
         rewards = torch.zeros(len(step), device=self.device)
         discounts = torch.ones(len(step), device=self.device)
-        ahead = step
+        ahead, last = step, episodes.last[episode]
         for _ in range(self._config.agent.n_step):
-            within = ahead < last
+            within = (ahead < end) & (ahead <= last)
             ahead = torch.where(within, ahead + 1, ahead)
+            lost = within & (ahead > last)
             distance = torch.linalg.vector_norm(episodes.achieved_goal[episode, ahead] - goals, dim=-1)
-            missed = (distance > self.contract.success_distance) & within
-            rewards -= discounts * missed
-            discounts = torch.where(within, discounts * gamma, discounts)
+            missed = (distance > self.contract.success_distance) & within & ~lost
+            rewards -= discounts * (missed + lost / (1.0 - gamma))
+            discounts = torch.where(within, discounts * gamma, discounts).masked_fill_(lost, 0.0)
         return rewards, discounts, ahead

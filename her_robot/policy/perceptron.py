@@ -15,6 +15,9 @@ from torch import Tensor
 
 _EPSILON = 1e-5
 """Added to the variance in layer normalisation, as torch.nn.LayerNorm does."""
+# Named with their overloads: looking one up takes longer than some of them do.
+_layer_norm_backward = torch.ops.aten.native_layer_norm_backward.default
+_relu_backward = torch.ops.aten.threshold_backward.default
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,11 @@ class Perceptron:
         self._low = self.parameters.to(precision)
         self._low_layers = self._views(self._low)
 
+    @property
+    def inputs(self) -> int:
+        """Size of the input."""
+        return self._sizes[0]
+
     def __call__(self, inputs: Tensor) -> Tensor:
         """Outputs (n, outputs) for inputs (n, inputs), all float32."""
         return self.forward(inputs)[0]
@@ -126,8 +134,12 @@ class Perceptron:
                 gradient = self._deactivate(index, gradient, tape, of_parameters)
             low = self._for_product(index, gradient)
             if of_parameters:
-                self._gradients[index].bias.copy_(gradient.sum(0))
-                self._gradients[index].weight.copy_(low.t() @ tape.inputs[index])
+                into = self._gradients[index]
+                torch.sum(gradient, 0, out=into.bias)
+                if low is gradient:
+                    torch.mm(gradient.t(), tape.inputs[index], out=into.weight)
+                else:
+                    into.weight.copy_(low.t() @ tape.inputs[index])
             if index or of_inputs:
                 gradient = (low @ self._product_layer(index).weight).float()
         return gradient
@@ -156,12 +168,12 @@ class Perceptron:
 
     def _deactivate(self, index: int, gradient: Tensor, tape: Tape, of_parameters: bool) -> Tensor:
         layer, into = self.layers[index], self._gradients[index]
-        gradient = torch.ops.aten.threshold_backward(gradient, tape.hidden[index], 0)
+        gradient = _relu_backward(gradient, tape.hidden[index], 0)
         if layer.scale is None or into.scale is None or into.shift is None:
             return gradient
         values, mean, inverse_std = tape.normalized[index]
         wanted = [True, of_parameters, of_parameters]
-        gradient, scale, shift = torch.ops.aten.native_layer_norm_backward(
+        gradient, scale, shift = _layer_norm_backward(
             gradient, values, values.shape[1:], mean, inverse_std, layer.scale, layer.shift, wanted
         )
         if of_parameters:

@@ -1,5 +1,6 @@
 """Whole episodes, kept so that their goals can be relabelled in hindsight when they are replayed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,17 @@ class StoredEpisodes:
     achieved_goal: Tensor
     desired_goal: Tensor
     action: Tensor
+    last: Tensor
+    """Time up to which what is replayed goes, (n,): T, or when the object was seen on the table for the last time."""
+
+
+Lost = Callable[[np.ndarray], np.ndarray]
+"""Whether an object is lost, boolean (...,), for achieved goals (..., goal_size)."""
+
+
+def never_lost(achieved: np.ndarray) -> np.ndarray:
+    """Where episodes are replayed to their end, whatever becomes of the object."""
+    return np.zeros(achieved.shape[:-1], bool)
 
 
 class ReplayBuffer:
@@ -51,10 +63,12 @@ class ReplayBuffer:
         still_weight: float = 1.0,
         moved_distance: float = 0.0,
         device: torch.device | str = "cpu",
+        lost: Lost = never_lost,
     ) -> None:
         self.capacity = capacity_steps // episode_steps
         self.episode_steps = episode_steps
         self._still_weight, self._moved_distance = still_weight, moved_distance
+        self._lost = lost
         shapes = {
             "observation": (episode_steps + 1, observation_size),
             "achieved_goal": (episode_steps + 1, goal_size),
@@ -62,7 +76,8 @@ class ReplayBuffer:
             "action": (episode_steps, action_size),
         }
         self._ring = StoredEpisodes(
-            **{name: torch.zeros((self.capacity, *shape), device=device) for name, shape in shapes.items()}
+            **{name: torch.zeros((self.capacity, *shape), device=device) for name, shape in shapes.items()},
+            last=torch.zeros(self.capacity, dtype=torch.long, device=device),
         )
         self._cumulative_weight = np.zeros(0)
         self._moved = np.zeros(self.capacity, bool)
@@ -73,15 +88,14 @@ class ReplayBuffer:
         """Number of episodes held."""
         return min(self._added, self.capacity)
 
-    def add(self, episodes: Episodes) -> None:
-        """Append episodes; the oldest make room."""
+    def add(self, episodes: Episodes) -> np.ndarray:
+        """Append episodes; the oldest make room. Returns the times (n,) up to which they will be replayed."""
         slots = (self._added + np.arange(len(episodes))) % self.capacity
         index = torch.from_numpy(slots).to(self._device)
-        for name, tensor in vars(self._ring).items():
-            tensor[index] = torch.as_tensor(np.ascontiguousarray(getattr(episodes, name)), device=self._device)
+        for name, array in vars(episodes).items():
+            getattr(self._ring, name)[index] = torch.as_tensor(np.ascontiguousarray(array), device=self._device)
         self._added += len(episodes)
-        self._moved[slots] = _farthest(episodes.achieved_goal) > self._moved_distance
-        self._derive_weights()
+        return self._look_at(slots, episodes.achieved_goal)
 
     @property
     def episodes(self) -> StoredEpisodes:
@@ -91,28 +105,35 @@ class ReplayBuffer:
     def draw(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Indices (size,) of episodes, by weight, and of steps before their end, drawn uniformly."""
         device = self._device
-        step = torch.randint(self.episode_steps, (size,), generator=generator, device=device)
-        if self._still_weight == 1.0:
-            return torch.randint(len(self), (size,), generator=generator, device=device), step
         weights = torch.from_numpy(self._cumulative_weight).to(device)
-        at = torch.rand(size, generator=generator, device=device, dtype=torch.float64) * weights[-1]
-        return torch.searchsorted(weights, at, right=True).clamp_(max=len(self) - 1), step
+        at, when = torch.rand((2, size), generator=generator, device=device, dtype=torch.float64)
+        episode = torch.searchsorted(weights, at * weights[-1], right=True).clamp_(max=len(self) - 1)
+        # The step in which the object falls is the last to be drawn.
+        steps = (self._ring.last[episode] + 1).clamp_(max=self.episode_steps)
+        return episode, (when * steps).long()
 
     def state(self) -> dict[str, np.ndarray]:
         """What `restore` needs; only the part of the ring that is filled."""
         tensors = {name: tensor.cpu().numpy() for name, tensor in vars(self.episodes).items()}
+        del tensors["last"]
         return {**tensors, "added": np.array([self._added])}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from an earlier `state()`."""
         self._added = int(state["added"][0])
-        for name, tensor in vars(self._ring).items():
-            tensor[: len(self)] = torch.from_numpy(state[name]).to(self._device)
-        self._moved[: len(self)] = _farthest(state["achieved_goal"]) > self._moved_distance
-        self._derive_weights()
+        for name, array in state.items():
+            if name != "added":
+                getattr(self._ring, name)[: len(self)] = torch.from_numpy(array).to(self._device)
+        self._look_at(np.arange(len(self)), state["achieved_goal"])
 
-    def _derive_weights(self) -> None:
+    def _look_at(self, slots: np.ndarray, achieved_goal: np.ndarray) -> np.ndarray:
+        """Derive what draws depend on from what the episodes in some slots achieved; returns their last times."""
+        lost = self._lost(achieved_goal)
+        last = np.where(lost.any(axis=1), np.maximum(lost.argmax(axis=1) - 1, 0), self.episode_steps)
+        self._ring.last[torch.from_numpy(slots).to(self._device)] = torch.from_numpy(last).to(self._device)
+        self._moved[slots] = _farthest(achieved_goal) > self._moved_distance
         self._cumulative_weight = np.cumsum(np.where(self._moved[: len(self)], 1.0, self._still_weight))
+        return last
 
 
 def _farthest(achieved_goal: np.ndarray) -> np.ndarray:

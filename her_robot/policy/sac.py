@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from her_robot.policy.adam import adam, new_moments
 from her_robot.policy.agent import Agent, Batch
+from her_robot.policy.improvement import value_gradient
 
 LOG_STD_RANGE = (-5.0, 2.0)
 """The actor's log standard deviation is kept within, before tanh."""
@@ -19,12 +21,14 @@ class Sac(Agent):
 
     critics = 2
 
-    def __init__(self, inputs: int, actions: int, *rest: Any) -> None:
-        super().__init__(inputs, actions, *rest)
+    def __init__(self, inputs: int, actions: int, *rest: Any, **options: Any) -> None:
+        super().__init__(inputs, actions, *rest, **options)
+        self._actor_optimizer = adam(self.actor, self._config.learning_rate)
         self._target_entropy = -self._config.entropy * actions
         self._log_temperature = torch.full((1,), math.log(self._config.temperature), device=self.device)
         self._log_temperature.grad = self._temperature_gradient = torch.zeros_like(self._log_temperature)
         self._temperature_optimizer = torch.optim.Adam([self._log_temperature], self._config.learning_rate)
+        self._temperature_optimizer.state[self._log_temperature] = new_moments(self._log_temperature)
 
     @staticmethod
     def actor_outputs(actions: int) -> int:
@@ -50,13 +54,13 @@ class Sac(Agent):
     def _update_actor(self, batch: Batch, imitation: float) -> Tensor:
         outputs, tape = self.actor.forward(batch.inputs)
         actions, log_probability, draws, std = self._sample(outputs)
-        value, value_gradient = self._value_gradient(batch.inputs, actions)
+        value, gradient_of_value = value_gradient(self.critic, batch.inputs, actions)
         temperature = float(self._log_temperature.exp())
         count = len(actions)
         gradient = 2.0 * self._config.action_l2 * actions
         if batch.guide_actions is not None:
             gradient += (2.0 * imitation) * (actions - batch.guide_actions)
-        gradient = gradient / actions.numel() - value_gradient / count
+        gradient = gradient / actions.numel() - gradient_of_value / count
         # Through tanh, and of log probability: d(-log(1 - tanh(x)^2))/dx = 2 tanh(x).
         before = gradient * (1.0 - actions.square()) + (temperature / count) * 2.0 * actions
         log_std = outputs.chunk(2, dim=-1)[1]
@@ -64,6 +68,7 @@ class Sac(Agent):
         of_log_std = (before * std * draws - temperature / count) * inside
         self.actor.backward(tape, torch.cat([before, of_log_std], dim=-1))
         self._step(self.actor, self._actor_optimizer)
+        self._average_actor()
         self._update_temperature(log_probability)
         return value.mean()
 
@@ -74,12 +79,7 @@ class Sac(Agent):
         self._temperature_optimizer.step()
 
     def state(self) -> dict[str, Tensor]:
-        moments = self._temperature_optimizer.state_dict()["state"].get(0, {})
-        return {
-            **super().state(),
-            "log_temperature": self._log_temperature.cpu().clone(),
-            **{f"temperature_optimizer.{key}": torch.as_tensor(value).clone() for key, value in moments.items()},
-        }
+        return {**super().state(), "log_temperature": self._log_temperature.cpu().clone()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         super().restore(state)

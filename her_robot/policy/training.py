@@ -73,12 +73,13 @@ class Trainer:
     def __init__(self, config: TrainConfig, directory: Path, processes: Processes | None = None) -> None:
         self.processes = processes or Processes(config.device)
         threads = config.num_threads or max(1, (os.cpu_count() or 1) // self.processes.count_here)
-        # Simulation runs beside learning; and at these sizes a second thread gains less than it costs to meet it.
+        # Simulation and the actor's updates run beside the critics'; and at these sizes a second thread gains less than
+        # it costs to meet it.
         torch.set_num_threads(max(1, threads // 2))
         self.config = config
         self.contract = contract_of(config.task)
         self.preset = load_preset(config.randomization)
-        self.learner = Learner(self.contract, config, self.processes)
+        self.learner = Learner(self.contract, config, self.processes, beside=threads > 1)
         rank = self.processes.rank
         self._checkpoints = directory / "checkpoints" / (f"rank-{rank}" if rank else "")
         self._env = BatchedGoalEnv(config.task, config.num_envs, threads, self.preset, AutoresetMode.DISABLED)
@@ -176,8 +177,9 @@ class Trainer:
         return steps[-1]
 
     def close(self) -> None:
-        """Stop the simulations' threads."""
+        """Stop the simulations' threads, and what the learner has beside it."""
         self._player.shutdown()
+        self.learner.close()
         for env in (self._env, *self._evaluation_envs.values()):
             env.close()
 
@@ -234,7 +236,7 @@ class Trainer:
         episodes, rank = self.config.evaluation.episodes, self.processes.rank
         share = -(-episodes // self.processes.count)
         first = first_seed + self.progress.env_steps + rank * share
-        policy = self.learner.policy()
+        policy = self.learner.policy(averaged=True)
         successes = [
             evaluate_batched(env, policy, range(first, first + share)) for env in self._evaluation_envs.values()
         ]

@@ -52,6 +52,9 @@ class Command:
     """In the robot's own joint convention."""
     gripper_gap: float
     """[m]."""
+    brakes: bool = False
+    """Whether the arm is to brake and stay, because something is wrong or the policy shall not run. Such a command
+    begins when it arrives: its time is not to be trusted to clocks that may disagree."""
     latency_ms: dict[str, float] = field(default_factory=dict)
     """Time that each stage took: estimate, policy, inverse_kinematics, safety."""
 
@@ -145,7 +148,7 @@ class PolicyController:
         joints = self._brake() if reason else self._work(now, latency)
         phase = self._phase
         waits_for = reason or self.safety.stop_reason or self._waits_for()
-        return Command(phase, waits_for, self._to_robot(joints), self._gripper_gap(), latency)
+        return Command(phase, waits_for, self._to_robot(joints), self._gripper_gap(), bool(reason), latency)
 
     def hold(self) -> Command:
         """What to send when the policy shall not run: brake and stay."""
@@ -155,7 +158,7 @@ class PolicyController:
         command = self.safety.brake()
         # Nothing follows this command, and it ends at rest: so does the reference.
         self.safety.start(command.positions[-1])
-        return Command("holding", "not active", self._to_robot(command), self._gripper_gap())
+        return Command("holding", "not active", self._to_robot(command), self._gripper_gap(), brakes=True)
 
     def _problem(self, now: float) -> str:
         """Why nothing may move now; empty if nothing is wrong."""

@@ -10,21 +10,17 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from her_robot import configuration
 from her_robot.contract import contract_of
-from her_robot.errors import UnknownNameError
 from her_robot.robot.calibration import load_calibration
 from her_robot.robot.scene_estimate import EstimatorConfig, SceneEstimator
 from her_robot.ros_nodes import conversions
-from her_robot.ros_nodes.running import run
-
-_RELIABILITY = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
-"""An image is some dozen datagrams: with best effort, the loss of one loses the image."""
+from her_robot.ros_nodes.running import reliability, run
 
 
 class CameraGoalNode(Node):
@@ -67,10 +63,9 @@ class CameraGoalNode(Node):
         return configuration.build(EstimatorConfig, values, "parameters estimator.*")
 
     def _image_qos(self) -> QoSProfile:
-        reliability = self.declare_parameter("image_reliability", "reliable").value
-        if reliability not in _RELIABILITY:
-            raise UnknownNameError("image_reliability", reliability, _RELIABILITY)
-        return QoSProfile(depth=2, reliability=_RELIABILITY[reliability])
+        # An image is some dozen datagrams: with best effort, the loss of one loses the image.
+        wanted = self.declare_parameter("image_reliability", "reliable").value
+        return QoSProfile(depth=2, reliability=reliability("image_reliability", wanted))
 
     def _topic(self, name: str, default: str) -> str:
         return self.declare_parameter(f"topics.{name}", default).value

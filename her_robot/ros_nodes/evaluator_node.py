@@ -15,10 +15,11 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
+from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message, serialize_message
@@ -28,12 +29,22 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from her_robot.errors import LoopError
+from her_robot.evaluation.film import thumbnail
 from her_robot.evaluation.recording import Recording
 from her_robot.ros_nodes import conversions
 
 _STARTUP_TIMEOUT_S = 60.0
-_REPLY_TIMEOUT_S = 10.0
-_IMAGE_TIMEOUT_S = 1.0
+_REPLY_TIMEOUT_S = 60.0
+"""A node that has died is noticed at once. This is for one that hangs, on a machine that is busy with other things."""
+_LOST_TIMEOUT_S = 10.0
+_CONNECTING_STEPS = 25
+"""Control periods in which object and goal are seen, if ever."""
+_DISCOVERY_S = 0.1
+"""Between them, DDS is given this long."""
+_PATIENCE_S = 10.0
+"""Then it is asked whether an answer was lost: configuring alone takes seconds on a busy machine."""
+_RETRY_S = 1.0
+"""What may have met a node before it had found this one is sent again after so long."""
 _RECORDED_IMAGE_INTERVAL = 5
 _JPEG_QUALITY = 85
 
@@ -49,35 +60,46 @@ _TOPICS: dict[str, type] = {
     "sim_robot_node/ground_truth/goal_pose": PoseStamped,
     "sim_robot_node/ground_truth/grip_pose": PoseStamped,
 }
+_STAMPED_BY_CLOCK = ("policy_node/status", "arm_controller/reference")
+"""What bears the time of /clock, rather than that of the robot."""
 
 
 class Evaluator(Node):
     """The other end of every node's topics, and the master of time in lockstep."""
 
-    def __init__(self, lockstep: bool, check_processes: Callable[[], None], recording: Recording | None) -> None:
+    def __init__(
+        self, context: Context, lockstep: bool, check_processes: Callable[[], None], recording: Recording | None
+    ) -> None:
         """
         Args:
+            context: of the domain to join.
             lockstep: own time, rather than let it pass.
             check_processes: raises when a node has died; called while waiting.
             recording: where messages go.
         """
-        super().__init__("evaluator_node")
+        super().__init__("evaluator_node", context=context, enable_rosout=False)
         self._lockstep = lockstep
         self._check_processes = check_processes
         self._recording = recording
-        self._executor = SingleThreadedExecutor()
+        self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self)
         self._stamps: dict[str, float] = {}
         self._status: dict[str, dict[str, str]] = {}
         self._truth: dict[str, np.ndarray] = {}
-        self.latency_ms: dict[str, list[float]] = {}
-        """Of every control tick that ran the policy, by stage."""
         self._image: np.ndarray | None = None
+        self.frames: list[np.ndarray] = []
+        """What the camera has seen in this episode since the policy began to run, made small."""
         self._images = 0
         self._images_expected = self._images_processed = 0
         self.lost_images = 0
         """Images that the camera node did not get."""
         self._time = 0.0
+        self._clock_offset = 0.0
+        self._clock_jumped_back = False
+        self._lost: set[str] = set()
+        self._reference = np.zeros(0)
+        self._sent_to_policy: dict[str, float] = {}
+        self._connected = False
         for topic, message_type in _TOPICS.items():
             self.create_subscription(message_type, topic, self._receiver(topic, message_type), 50, raw=True)
         self.create_subscription(Image, "head_camera/rgb/image_raw", self._on_image, 5)
@@ -87,6 +109,10 @@ class Evaluator(Node):
         self._robot_parameters = self.create_client(SetParameters, "sim_robot_node/set_parameters")
         self._reset_camera = self.create_client(Trigger, "camera_goal_node/reset")
         self._change_state = self.create_client(ChangeState, "policy_node/change_state")
+        self._get_state = self.create_client(GetState, "policy_node/get_state")
+        self._policy_services = {
+            name: self.create_client(Trigger, f"policy_node/{name}") for name in ("stop", "rearm", "received")
+        }
 
     def wait_for_nodes(self) -> None:
         """Until all nodes answer, and the policy node is configured.
@@ -94,26 +120,42 @@ class Evaluator(Node):
         Raises:
             LoopError: one does not come up, or refuses its configuration.
         """
-        clients = [self._reset_robot, self._robot_parameters, self._reset_camera, self._change_state]
+        self._wait_until_it_answers(self._reset_robot, Trigger.Request())
+        self._wait_until_it_answers(self._robot_parameters, SetParameters.Request())
+        self._wait_until_it_answers(self._reset_camera, Trigger.Request())
+        self._wait_until_it_answers(self._get_state, GetState.Request())
         if self._lockstep:
-            clients.append(self._step)
-        deadline = time.monotonic() + _STARTUP_TIMEOUT_S
-        for client in clients:
-            while not client.wait_for_service(timeout_sec=0.2):
-                self._check_processes()
-                if time.monotonic() > deadline:
-                    raise LoopError(f"service {client.srv_name} did not come up within {_STARTUP_TIMEOUT_S:g} s")
-        if self._lockstep:
+            self._wait_until_it_answers(self._step, Trigger.Request())
             self._publish_clock()
         self._transition(Transition.TRANSITION_CONFIGURE, "configure")
+        self._wait_until_it_answers(self._policy_services["received"], Trigger.Request())
+        if self._lockstep:
+            self._connect()
+
+    def _connect(self) -> None:
+        """Let time pass until messages of all kinds have come through. DDS finds some connections later than others,
+        and what an episode loses by that would differ from run to run."""
+        self.begin_episode(0)
+        for _ in range(_CONNECTING_STEPS):
+            self.tick()
+            if self._connected:
+                break
+        self.end_episode()
+        self._connected = True
+
+    def _look_for_connections(self, status: dict[str, str]) -> None:
+        """Give DDS a moment, and see whether messages of all kinds have come through to the policy node and from it."""
+        until = time.monotonic() + _DISCOVERY_S
+        while time.monotonic() < until:
+            self._executor.spin_once(timeout_sec=_DISCOVERY_S)
+        ages = [float(value) for key, value in status.items() if key.endswith("_age_s")]
+        self._connected = "arm_controller/reference" in self._stamps and bool(np.isfinite(ages).all())
 
     def begin_episode(self, seed: int) -> None:
         """A new object and goal, everything forgotten, and the policy node active."""
-        parameter = Parameter(
-            name="episode_seed", value=ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed)
-        )
-        self._call(self._robot_parameters, SetParameters.Request(parameters=[parameter]))
+        self._set_robot("episode_seed", ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed))
         self._call(self._reset_robot, Trigger.Request())
+        self._sent_to_policy.clear()
         self._call(self._reset_camera, Trigger.Request())
         self._transition(Transition.TRANSITION_ACTIVATE, "activate")
 
@@ -123,17 +165,28 @@ class Evaluator(Node):
 
     def tick(self) -> dict[str, str]:
         """One control period; returns the policy node's status after it."""
-        if self._lockstep:
+        if self._lockstep or "policy_node" in self._lost:
             self.advance()
+        if self._lockstep:
+            self._wait_for_inputs()
             self._publish_clock()
+        if "policy_node" in self._lost:
+            return {"phase": "dead", "reason": "the node was killed"}
+        if self._clock_jumped_back:
+            # The timer of a clock that jumps back fires one period later. The node has to have seen the jump by then.
+            self._clock_jumped_back = False
+            self._call(self._get_state, GetState.Request())
+            return self._status["policy_node"]
         before = self._stamps.get("policy_node/status", -1.0)
-        wanted = self._time - 1e-6 if self._lockstep else before + 1e-6
-        self._wait_for_stamp("policy_node/status", wanted)
+        wanted = self._time + self._clock_offset - 1e-6 if self._lockstep else before + 1e-6
+        self._wait_for_stamp("policy_node/status", wanted, again=self._publish_clock if self._lockstep else None)
         status = self._status["policy_node"]
-        if self._lockstep and self._stamps.get("policy_node/command_sent", -1.0) >= wanted:
+        if self._lockstep and not self._connected:
+            self._look_for_connections(status)
+        elif self._lockstep and status.get("sent") == "motion":
             self._wait_for_stamp("arm_controller/reference", wanted)
-        if status.get("phase") == "running":
-            self._note_latency(status)
+        if int(status.get("steps", 0)) == 0:
+            self.frames.clear()
         return status
 
     def advance(self) -> None:
@@ -143,21 +196,76 @@ class Evaluator(Node):
             return
         reply = json.loads(self._call(self._step, Trigger.Request()).message)
         self._time = reply["time_s"]
+        self._sent_to_policy["joint_states"] = reply["joint_states_s"]
         self._wait_for_images(reply["images"])
-        self._wait_for_stamp("sim_robot_node/ground_truth/grip_pose", self._time - 1e-6)
+        for name in ("grip", *self._truth):
+            self._wait_for_stamp(f"sim_robot_node/ground_truth/{name}_pose", self._time - 1e-6)
+
+    def set_faults(self, faults: str) -> None:
+        """Faults of the robot from now on, as its parameter `faults` takes them.
+
+        Raises:
+            LoopError: the robot refuses them.
+        """
+        self._set_robot("faults", ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=faults))
+
+    def set_clock_offset(self, seconds: float) -> None:
+        """Let /clock be this far ahead of the robot's time from now on [s]; lockstep only."""
+        self._clock_jumped_back = seconds < self._clock_offset
+        self._clock_offset = seconds
+        for topic in _STAMPED_BY_CLOCK:
+            self._stamps.pop(topic, None)
+
+    def request(self, service: str) -> None:
+        """Call `stop` or `rearm` of the policy node."""
+        self._call(self._policy_services[service], Trigger.Request())
+
+    def lose(self, node: str) -> None:
+        """Wait no longer for a node: it was killed."""
+        self._lost.add(node)
+
+    def rejoin(self, node: str) -> None:
+        """A node was started again: wait for it, and bring it to where its supervisor would.
+
+        Raises:
+            LoopError: it does not answer.
+        """
+        if node == "policy_node":
+            self._wait_until_it_answers(self._get_state, GetState.Request())
+            if self._lockstep:
+                self._publish_clock()
+            for topic in _STAMPED_BY_CLOCK:
+                self._stamps.pop(topic, None)
+            self._connected = False
+            self._transition(Transition.TRANSITION_CONFIGURE, "configure")
+            self._wait_until_it_answers(self._policy_services["received"], Trigger.Request())
+            self._transition(Transition.TRANSITION_ACTIVATE, "activate")
+        else:
+            self._wait_until_it_answers(self._reset_camera, Trigger.Request())
+        self._lost.discard(node)
+
+    def reference(self) -> np.ndarray:
+        """Where the arm's last trajectory ends (n,) [rad]; empty before the first."""
+        return self._reference
 
     def distance(self, has_object: bool) -> float:
         """True distance of the achieved from the desired goal [m]."""
         achieved = self._truth["object" if has_object else "grip"]
         return float(np.linalg.norm(achieved - self._truth["goal"]))
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Detections by the camera node, and what safety did, since the start."""
-        camera, policy = self._status.get("camera_goal_node", {}), self._status.get("policy_node", {})
-        return {
-            "detections": {name: int(camera.get(name, 0)) for name in ("seen", "missed", "rejected")},
-            "safety": {name: int(policy.get(name, 0)) for name in ("clamped", "holds", "estops")},
-        }
+    def grip_position(self) -> tuple[float, float, float]:
+        """Where the point between the fingers truly is [m]."""
+        x, y, z = self._truth["grip"]
+        return float(x), float(y), float(z)
+
+    def status(self, node: str) -> dict[str, str]:
+        """The newest status of a node; empty before the first."""
+        return self._status.get(node, {})
+
+    def detections(self) -> dict[str, int]:
+        """What became of the markers that the camera node looked for, since the start."""
+        camera = self.status("camera_goal_node")
+        return {name: int(camera.get(name, 0)) for name in ("seen", "missed", "rejected")}
 
     def newest_image(self) -> np.ndarray:
         """What the camera saw last, RGB (height, width, 3) uint8.
@@ -168,10 +276,6 @@ class Evaluator(Node):
         if self._image is None:
             raise LoopError("no camera image has come; the log of sim_robot_node may say why")
         return self._image
-
-    def deadline_misses(self) -> int:
-        """Of this activation of the policy node."""
-        return int(self._status.get("policy_node", {}).get("deadline_misses", 0))
 
     def _truth_stamp(self) -> float:
         return self._stamps.get("sim_robot_node/ground_truth/grip_pose", -1.0)
@@ -190,6 +294,10 @@ class Evaluator(Node):
             if message_type is DiagnosticArray and message.status and message.status[0].values:
                 pairs = {pair.key: pair.value for pair in message.status[0].values}
                 self._status[topic.partition("/")[0]] = pairs
+                if topic == "camera_goal_node/status":
+                    self._sent_to_policy |= {name: stamp for name in ("object", "goal") if pairs.get(name) == "seen"}
+            elif topic == "arm_controller/reference":
+                self._reference = np.array(message.position)
             elif message_type is PoseStamped:
                 kind = topic.rpartition("/")[2].removesuffix("_pose")
                 point = message.pose.position
@@ -199,6 +307,7 @@ class Evaluator(Node):
 
     def _on_image(self, message: Image) -> None:
         self._image = conversions.image_to_numpy(message)
+        self.frames.append(thumbnail(self._image))
         self._images += 1
         if self._recording is None or self._images % _RECORDED_IMAGE_INTERVAL:
             return
@@ -208,33 +317,69 @@ class Evaluator(Node):
         topic, type_name = "/head_camera/rgb/image_raw/compressed", "sensor_msgs/msg/CompressedImage"
         self._recording.write(topic, type_name, time.time_ns(), serialize_message(compressed))
 
-    def _note_latency(self, status: dict[str, str]) -> None:
-        for key, value in status.items():
-            if key.startswith("latency_ms."):
-                self.latency_ms.setdefault(key.removeprefix("latency_ms."), []).append(float(value))
-        self.latency_ms.setdefault("sensor_to_command", []).append(float(status["sensor_to_command_ms"]))
-        camera = self._status.get("camera_goal_node", {})
-        if "processing_ms" in camera:
-            self.latency_ms.setdefault("camera", []).append(float(camera["processing_ms"]))
-
     def _publish_clock(self) -> None:
         assert self._clock_publisher is not None
-        self._clock_publisher.publish(Clock(clock=conversions.to_stamp(self._time)))
+        self._clock_publisher.publish(Clock(clock=conversions.to_stamp(self._time + self._clock_offset)))
+
+    def _set_robot(self, name: str, value: ParameterValue) -> None:
+        parameters = [Parameter(name=name, value=value)]
+        reply = self._call(self._robot_parameters, SetParameters.Request(parameters=parameters))
+        if not reply.results[0].successful:
+            raise LoopError(f"sim_robot_node refused its parameter {name}: {reply.results[0].reason}")
 
     def _transition(self, transition: int, label: str) -> None:
-        reply = self._call(self._change_state, ChangeState.Request(transition=Transition(id=transition)))
-        if not reply.success:
-            raise LoopError(f"policy_node refused to {label}; its log says why")
+        """Bring the policy node to another state. Its answer may be lost; then its state tells."""
+        goal = State.PRIMARY_STATE_ACTIVE if label == "activate" else State.PRIMARY_STATE_INACTIVE
+        deadline = time.monotonic() + _REPLY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            request = ChangeState.Request(transition=Transition(id=transition))
+            reply = self._answer_within(_PATIENCE_S, self._change_state, request)
+            if reply is not None and not reply.success:
+                raise LoopError(f"policy_node refused to {label}; its log says why")
+            if (
+                reply is not None
+                or self._wait_until_it_answers(self._get_state, GetState.Request()).current_state.id == goal
+            ):
+                return
+        raise LoopError(f"policy_node did not {label} within {_REPLY_TIMEOUT_S:g} s")
 
     def _call(self, client, request) -> Any:
         future = client.call_async(request)
         self._wait(future.done, f"service {client.srv_name}")
         return future.result()
 
+    def _wait_until_it_answers(self, client, request) -> Any:
+        """Call a service until it answers, and return that. Until the two ends have found each other, requests and
+        answers may be lost, so it must be one that may be called twice.
+
+        Raises:
+            LoopError: it does not.
+        """
+        deadline = time.monotonic() + _STARTUP_TIMEOUT_S
+        while time.monotonic() < deadline:
+            reply = self._answer_within(_RETRY_S, client, request)
+            if reply is not None:
+                return reply
+        raise LoopError(f"service {client.srv_name} did not come up within {_STARTUP_TIMEOUT_S:g} s")
+
+    def _answer_within(self, seconds: float, client, request) -> Any:
+        """What a service answers; None if it is silent for so long."""
+        future = client.call_async(request)
+        deadline = time.monotonic() + seconds
+        while not future.done() and time.monotonic() < deadline:
+            self._executor.spin_once(timeout_sec=0.05)
+            self._check_processes()
+        if not future.done():
+            client.remove_pending_request(future)
+            return None
+        return future.result()
+
     def _wait_for_images(self, count: int) -> None:
         """Until the camera node has worked off `count` more images; a lost one is waited for briefly."""
+        if "camera_goal_node" in self._lost:
+            return
         self._images_expected += count
-        deadline = time.monotonic() + _IMAGE_TIMEOUT_S
+        deadline = time.monotonic() + _LOST_TIMEOUT_S
         while self._images_processed < self._images_expected:
             self._executor.spin_once(timeout_sec=0.02)
             self._check_processes()
@@ -242,14 +387,29 @@ class Evaluator(Node):
                 self.lost_images += self._images_expected - self._images_processed
                 self._images_expected = self._images_processed
 
-    def _wait_for_stamp(self, topic: str, stamp: float) -> None:
-        self._wait(lambda: self._stamps.get(topic, -1.0) >= stamp, f"topic {topic}")
+    def _wait_for_inputs(self) -> None:
+        """Until the policy node has all that was sent to it; what was lost is waited for briefly. Messages of several
+        senders may overtake each other, and the clock must not arrive first."""
+        if "policy_node" in self._lost or not self._connected:
+            return
+        deadline = time.monotonic() + _LOST_TIMEOUT_S
+        while time.monotonic() < deadline:
+            received = json.loads(self._call(self._policy_services["received"], Trigger.Request()).message)
+            if all(received.get(name, -np.inf) >= stamp - 1e-6 for name, stamp in self._sent_to_policy.items()):
+                return
 
-    def _wait(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + _REPLY_TIMEOUT_S
+    def _wait_for_stamp(self, topic: str, stamp: float, again: Callable[[], None] | None = None) -> None:
+        self._wait(lambda: self._stamps.get(topic, -np.inf) >= stamp, f"topic {topic}", again)
+
+    def _wait(self, condition: Callable[[], bool], what: str, again: Callable[[], None] | None = None) -> None:
+        """Until `condition` holds; `again` repeats what may have been lost."""
+        deadline, retry = time.monotonic() + _REPLY_TIMEOUT_S, time.monotonic() + _RETRY_S
         while not condition():
             self._executor.spin_once(timeout_sec=0.1)
             self._check_processes()
+            if again is not None and time.monotonic() > retry:
+                again()
+                retry += _RETRY_S
             if time.monotonic() > deadline:
                 raise LoopError(f"{what} has been silent for {_REPLY_TIMEOUT_S:g} s")
 
@@ -262,12 +422,13 @@ class Evaluator(Node):
 def evaluator(
     domain_id: int, lockstep: bool, check_processes: Callable[[], None], recording: Recording | None
 ) -> Evaluator:
-    """Start ROS in this process, on a domain of its own, and join it."""
-    rclpy.init(domain_id=domain_id)
-    return Evaluator(lockstep, check_processes, recording)
+    """Start ROS in this process, on a domain of its own, and join it. Several can be joined side by side."""
+    context = Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    return Evaluator(context, lockstep, check_processes, recording)
 
 
 def shut_down(node: Evaluator) -> None:
-    """Leave the graph and stop ROS in this process."""
+    """Leave the graph and stop ROS on its domain in this process."""
     node.close()
-    rclpy.try_shutdown()
+    rclpy.try_shutdown(context=node.context)

@@ -1,5 +1,6 @@
 """ROS 2 lifecycle node: a policy drives an arm. Topics, parameters and lifecycle: docs/policy_node.md."""
 
+import json
 import signal
 import sys
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.clock import Clock
@@ -16,7 +18,7 @@ from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
@@ -28,10 +30,14 @@ from her_robot.policy.bundle import shipped_bundle
 from her_robot.robot.controller import Command, PolicyController, load_controller
 from her_robot.robot.timing import LoopTiming
 from her_robot.ros_nodes import conversions
+from her_robot.ros_nodes.running import reliability
 
 _WATCHDOG_PERIOD_S = 1.0
 _SIGNAL_PERIOD_S = 0.1
 """Signals are looked for this often, or after every callback."""
+_ON_ARRIVAL = Time()
+"""Stamp of a trajectory that begins when it arrives. One that brakes must not wait for a time that comes late, or is
+over, on the clock of the arm's controller."""
 _LAST_COMMAND_TIMEOUT_S = 0.5
 """The last command is given this long to arrive."""
 
@@ -49,11 +55,13 @@ class PolicyNode(LifecycleNode):
         self.declare_parameter("calibration", "fetch_sim")
         self.declare_parameter("robot", "fetch")
         self.declare_parameter("autostart", False)
+        self.declare_parameter("input_reliability", "best_effort")
         self._active = False
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             self._controller = self._load()
+            self._reliability = reliability("input_reliability", self.get_parameter("input_reliability").value)
         except (HerRobotError, InvalidParameterTypeException) as error:
             self.get_logger().error(f"refusing to configure: {error}")
             return TransitionCallbackReturn.FAILURE
@@ -102,19 +110,21 @@ class PolicyNode(LifecycleNode):
         self._gripper = self.create_publisher(Float64, topics.gripper_command, 10)
         self._sent = self.create_publisher(JointTrajectory, "~/command_sent", 10)
         self._status = self.create_publisher(DiagnosticArray, "~/status", 10)
-        sensors = qos_profile_sensor_data
+        poses = QoSProfile(depth=5, reliability=self._reliability)
         # The newest joint states alone: older ones in a queue would be taken after the tick that needs them.
-        newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        newest = QoSProfile(depth=1, reliability=self._reliability)
         self._inputs = [
             self.create_subscription(JointState, topics.joint_states, self._on_joint_states, newest),
-            self.create_subscription(PoseWithCovarianceStamped, topics.object_pose, self._on_object, sensors),
-            self.create_subscription(PoseWithCovarianceStamped, topics.goal_pose, self._on_goal, sensors),
+            self.create_subscription(PoseWithCovarianceStamped, topics.object_pose, self._on_object, poses),
+            self.create_subscription(PoseWithCovarianceStamped, topics.goal_pose, self._on_goal, poses),
         ]
         self._interface_services = [
             self.create_service(Trigger, "~/stop", self._on_stop),
             self.create_service(Trigger, "~/rearm", self._on_rearm),
+            self.create_service(Trigger, "~/received", self._on_received),
         ]
         self._timing = LoopTiming(period)
+        self._received: dict[str, float] = {}
         self._ticks_seen = self._ticks = 0
         self._joint_states_arrived = time.perf_counter()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -135,20 +145,21 @@ class PolicyNode(LifecycleNode):
 
     def _on_joint_states(self, message: JointState) -> None:
         self._joint_states_arrived = time.perf_counter()
-        stamp = conversions.to_seconds(message.header.stamp)
+        stamp = self._received["joint_states"] = conversions.to_seconds(message.header.stamp)
         self._controller.measured.observe_joints(stamp, list(message.name), message.position, message.velocity)
 
     def _on_object(self, message: PoseWithCovarianceStamped) -> None:
+        stamp = self._received["object"] = conversions.to_seconds(message.header.stamp)
         try:
             position, rotation = conversions.pose_to_numpy(message.pose.pose)
         except ValueError as error:
             self.get_logger().warning(f"object pose refused: {error}", throttle_duration_sec=2.0)
             return
-        self._controller.measured.observe_object(conversions.to_seconds(message.header.stamp), position, rotation)
+        self._controller.measured.observe_object(stamp, position, rotation)
 
     def _on_goal(self, message: PoseWithCovarianceStamped) -> None:
         point = message.pose.pose.position
-        stamp = conversions.to_seconds(message.header.stamp)
+        stamp = self._received["goal"] = conversions.to_seconds(message.header.stamp)
         self._controller.measured.observe_goal(stamp, np.array([point.x, point.y, point.z]))
 
     def _on_tick(self) -> None:
@@ -168,9 +179,12 @@ class PolicyNode(LifecycleNode):
         if command.joints is None:
             return
         joints, names = command.joints, self._controller.profile.joint_names
+        if command.brakes:
+            stamp = _ON_ARRIVAL
         message = conversions.joint_trajectory(names, joints.times, joints.positions, joints.velocities, stamp)
-        self._trajectory.publish(message)
+        # The trajectory last: a robot that has it has the gripper's command too.
         self._gripper.publish(Float64(data=command.gripper_gap))
+        self._trajectory.publish(message)
         self._sent.publish(message)
 
     def _publish_status(self, command: Command, stamp, now: float) -> None:
@@ -180,6 +194,7 @@ class PolicyNode(LifecycleNode):
         values = {
             "phase": command.phase,
             "reason": command.reason,
+            "sent": "nothing" if command.joints is None else "brake" if command.brakes else "motion",
             "steps": controller.steps,
             "clamped": controller.safety.clamped,
             "holds": controller.holds,
@@ -219,6 +234,10 @@ class PolicyNode(LifecycleNode):
             return response
         self._controller.rearm()
         response.success, response.message = True, "re-armed"
+        return response
+
+    def _on_received(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = True, json.dumps(self._received)
         return response
 
 

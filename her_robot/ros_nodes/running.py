@@ -1,4 +1,4 @@
-"""What every node's `main` does."""
+"""What nodes have in common: their `main`, and how reliable their inputs are."""
 
 import sys
 from collections.abc import Callable
@@ -7,8 +7,22 @@ import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.qos import ReliabilityPolicy
 
-from her_robot.errors import HerRobotError
+from her_robot.errors import HerRobotError, UnknownNameError
+
+_RELIABILITY = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
+
+
+def reliability(parameter: str, value: str) -> ReliabilityPolicy:
+    """The quality of service that a parameter of that name asks for.
+
+    Raises:
+        UnknownNameError: it is neither `reliable` nor `best_effort`.
+    """
+    if value not in _RELIABILITY:
+        raise UnknownNameError(parameter, value, _RELIABILITY)
+    return _RELIABILITY[value]
 
 
 def run(name: str, make_node: Callable[[], Node], args: list[str] | None) -> int:

@@ -5,20 +5,22 @@ import sys
 import time
 
 from geometry_msgs.msg import PoseStamped
-from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from her_robot.errors import ConfigurationError
+from her_robot.errors import ConfigurationError, HerRobotError
 from her_robot.robot.calibration import load_calibration
 from her_robot.ros_nodes import conversions
 from her_robot.ros_nodes.running import run
+from her_robot.sim.faults import FaultySensors, parse_faults
 from her_robot.sim.pacing import Pacer
 from her_robot.sim.robot import GroundTruth, JointMeasurement, SimulatedRobot, load_simulated_robot
 from her_robot.sim.sensors import CameraImage, SensorStream
@@ -36,11 +38,12 @@ class SimRobotNode(Node):
         """Read the parameters and build the scene.
 
         Raises:
-            HerRobotError: an unknown task, robot or mode, or no OpenGL to render with.
+            HerRobotError: an unknown task, robot or mode, an impossible severity, or no OpenGL to render with.
         """
         super().__init__("sim_robot_node")
         task = self.declare_parameter("task", "fetch_push").value
-        config = load_simulated_robot(self.declare_parameter("simulated_robot", "fetch").value)
+        severity = self.declare_parameter("severity", 1.0).value
+        config = load_simulated_robot(self.declare_parameter("simulated_robot", "fetch").value, severity)
         mode = self.declare_parameter("mode", "real_time").value
         publish_clock = self.declare_parameter("publish_clock", False).value
         seeds = IntegerRange(from_value=0, to_value=_LARGEST_SEED, step=1)
@@ -53,12 +56,16 @@ class SimRobotNode(Node):
         self._robot = SimulatedRobot(config, task, self._seed())
         self._robot.render()  # The first image takes long, and tells whether there will be any.
         self._sensors = SensorStream(self._robot, real_time=mode == "real_time")
+        self._faults = FaultySensors(self._robot)
         self._frame = load_calibration(config.calibration, task).hand_eye.camera_frame
         self._commands_refused = 0
+        self._joint_states_stamp = 0.0
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 10) if publish_clock else None
         self._pacer = Pacer(time.time(), self._robot.time)
         self._robot_makes_time = publish_clock or mode == "lockstep"
         self._make_interface()
+        self.declare_parameter("faults", "")
+        self.add_on_set_parameters_callback(self._on_parameters)
         if mode == "lockstep":
             self.create_service(Trigger, "~/step", self._on_step)
         else:
@@ -84,6 +91,15 @@ class SimRobotNode(Node):
         self.create_subscription(Float64, topics.gripper_command, self._on_gripper, 10)
         self.create_service(Trigger, "~/reset", self._on_reset)
 
+    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        for parameter in parameters:
+            if parameter.name == "faults":
+                try:
+                    self._faults.begin(parse_faults(parameter.value))
+                except HerRobotError as error:
+                    return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
     def _seed(self) -> int:
         return self.get_parameter("episode_seed").value
 
@@ -107,11 +123,12 @@ class SimRobotNode(Node):
 
     def _on_step(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         images = self._advance(self._robot.contract.control_period)
-        return self._reply(response, images=images)
+        return self._reply(response, images=images, joint_states_s=self._joint_states_stamp)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         seed = self._seed()
         self._sensors.reset(seed)
+        self._faults.reset()
         return self._reply(response, seed=seed)
 
     def _reply(self, response: Trigger.Response, **values: float) -> Trigger.Response:
@@ -122,13 +139,14 @@ class SimRobotNode(Node):
     def _advance(self, duration: float) -> int:
         """Let time pass [s], publishing what the sensors report; returns the number of images."""
         images = 0
-        for report in self._sensors.advance(duration):
+        for report in self._faults.reports(self._sensors.advance(duration)):
             self._publish[type(report)](report)
             images += isinstance(report, CameraImage)
         return images
 
     def _publish_joint_state(self, measured: JointMeasurement) -> None:
         stamp = self._stamp(measured.time)
+        self._joint_states_stamp = conversions.to_seconds(stamp)
         self._joint_states.publish(
             conversions.joint_state(measured.names, measured.positions, measured.velocities, stamp)
         )

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import mujoco
@@ -22,6 +22,25 @@ _BACKENDS = {"linux": "egl", "darwin": "cgl", "win32": "glfw"}
 """MuJoCo's module for off-screen OpenGL, by platform; the environment variable MUJOCO_GL names another."""
 _MAX_GEOMS = 1000
 _LARGEST_SUPERSAMPLING = 4
+
+
+@dataclass(frozen=True)
+class MountError:
+    """How far a camera is from where it was calibrated, along and about the axes of its optical frame: x to the right
+    of the image, y down, z ahead."""
+
+    x: float = 0.0
+    """[m]."""
+    y: float = 0.0
+    """[m]."""
+    z: float = 0.0
+    """[m]."""
+    turn_x: float = 0.0
+    """Component of a rotation vector [rad]."""
+    turn_y: float = 0.0
+    """[rad]."""
+    turn_z: float = 0.0
+    """[rad]."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,8 @@ class CameraConfig:
     supersampling: int = 2
     """Images are rendered this many times as wide and as high, and averaged. Without it, the texture of a face that is
     seen at a slant is blurred in both directions: a single marker on it seems 1.5 % nearer than it is."""
+    mount_error: MountError = field(default_factory=MountError)
+    """What the calibration does not know."""
 
     def __post_init__(self) -> None:
         if self.width <= 0 or self.height <= 0:
@@ -92,6 +113,10 @@ class Camera:
         """Show these things in images from now on."""
         self._worker.submit(setattr, self, "_distractors", distractors)
 
+    def hide(self, materials: Sequence[str], hidden: bool) -> None:
+        """Make these materials invisible, or visible again, from the next image on."""
+        self._worker.submit(self._hide, [self._model.material(name).id for name in materials], hidden)
+
     def capture(self, data: mujoco.MjData) -> "Future[np.ndarray]":
         """Take an image of the present state: (height, width, 3) RGB uint8, when it is rendered.
 
@@ -120,6 +145,9 @@ class Camera:
         if hasattr(self._own, "renderer"):
             self._own.renderer.upload(painted)
 
+    def _hide(self, materials: Sequence[int], hidden: bool) -> None:
+        self._model.mat_rgba[materials, 3] = 0.0 if hidden else 1.0
+
     def _render(self, data: mujoco.MjData) -> np.ndarray:
         if not hasattr(self._own, "renderer"):
             self._own.renderer = _Renderer(self._model, self._name, self._config)
@@ -130,6 +158,23 @@ class Camera:
         # One draw of noise, rolled anew for every image: drawing a million normal numbers takes longer than rendering.
         shift = self._random.integers(0, self._grain.shape[:2])
         return np.clip(image + np.roll(self._grain, tuple(shift), axis=(0, 1)), 0, 255).astype(np.uint8)
+
+
+def displace(model: mujoco.MjModel, name: str, error: MountError) -> None:
+    """Move a camera of a model from where it was calibrated to where it is."""
+    camera = model.camera(name).id
+    rotation = np.zeros(9)
+    mujoco.mju_quat2Mat(rotation, model.cam_quat[camera])
+    optical = rotation.reshape(3, 3) @ OPTICAL_FROM_GL
+    model.cam_pos[camera] += optical @ [error.x, error.y, error.z]
+    turned = model.cam_quat[camera].copy()
+    # The rotation vector is in the frame of the camera's parent, and so turns from the left.
+    vector = optical @ [error.turn_x, error.turn_y, error.turn_z]
+    angle = float(np.linalg.norm(vector))
+    if angle > 0.0:
+        turn = np.array([np.cos(angle / 2), *(np.sin(angle / 2) * vector / angle)])
+        mujoco.mju_mulQuat(turned, turn, model.cam_quat[camera])
+    model.cam_quat[camera] = turned
 
 
 class _Renderer:

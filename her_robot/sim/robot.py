@@ -7,7 +7,7 @@ What a scorer may know and a policy may not is in `ground_truth`.
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import mujoco
@@ -16,10 +16,12 @@ import numpy as np
 from her_robot import configuration, resources
 from her_robot.contract import contract_of
 from her_robot.domain_rand.rendering import Appearance, RenderingConfig, Table
+from her_robot.errors import ConfigurationError
 from her_robot.robot.calibration import load_markers
 from her_robot.robot.profile import load_profile
-from her_robot.sim.camera import OPTICAL_FROM_GL, Camera, CameraConfig
-from her_robot.sim.scene import CAMERA, GOAL_TILE, OBJECT, TABLE, SceneConfig, compile_scene, table_top
+from her_robot.sim.camera import OPTICAL_FROM_GL, Camera, CameraConfig, displace
+from her_robot.sim.differences import Difference, Variant, check_severity, is_variant, with_differences
+from her_robot.sim.scene import CAMERA, GOAL_TILE, OBJECT, TABLE, SceneConfig, compile_scene, print_materials, table_top
 from her_robot.sim.tasks import fetch_task
 from her_robot.sim.trajectory import TrajectoryFollower
 
@@ -29,6 +31,9 @@ _FARTHEST_POINT_S = 60.0
 """A trajectory point farther ahead was timed by another clock."""
 _FLOATING_GOAL_CLEARANCE = 0.02
 """Goals without an object are at least this far above the table [m]: a tile inside of it could not be seen."""
+_ROUNDING = 1e-9
+"""Times are sums of decimal fractions: without it, a command would take effect one step of physics later at some times
+of the clock than at others [s]."""
 _ON_THE_TABLE = 1e-6
 """A goal less than this above where the object rests lies on the table [m]."""
 _VIEW_MARGIN = 0.01
@@ -104,15 +109,64 @@ class JointMeasurement:
     """[rad/s], fingers [m/s]."""
 
 
-def load_simulated_robot(name: str) -> SimulatedRobotConfig:
+def load_simulated_robot(name: str, severity: float = 1.0) -> SimulatedRobotConfig:
     """A shipped simulated robot by name, or one from a YAML file by its path.
+
+    Args:
+        name: of the robot.
+        severity: how much a robot that is described by its differences differs, 0 (not at all) ... 2.
+
+    Raises:
+        UnknownNameError: no such robot, or a difference in a value that there is not.
+        ConfigurationError: the file holds something else, or an impossible severity.
+    """
+    path = resources.named_file("config/simulated_robots", name, "simulated robot")
+    check_severity(severity)
+    if not is_variant(configuration.read_yaml(path)):
+        return configuration.load(SimulatedRobotConfig, path)
+    variant = load_variant(name)
+    base = configuration.to_mapping(load_simulated_robot(variant.base))
+    return configuration.build(
+        SimulatedRobotConfig, with_differences(base, variant.differences, severity, str(path)), str(path)
+    )
+
+
+def load_variant(name: str) -> Variant:
+    """How a simulated robot differs from its base, with the differences of all that it combines.
 
     Raises:
         UnknownNameError: no such robot.
-        ConfigurationError: the file holds something else.
+        ConfigurationError: the file holds something else, or combines variants of another base.
     """
     path = resources.named_file("config/simulated_robots", name, "simulated robot")
-    return configuration.load(SimulatedRobotConfig, path)
+    variant = configuration.load(Variant, path)
+    differences: dict[str, Difference] = {}
+    for part in variant.combine:
+        combined = configuration.load(Variant, resources.named_file("config/simulated_robots", part, "simulated robot"))
+        if combined.base != variant.base or combined.combine:
+            raise ConfigurationError(f"{path}: combine: {part} must be a plain variant of {variant.base}")
+        if twice := differences.keys() & combined.differences:
+            raise ConfigurationError(f"{path}: combine: more than one has {', '.join(sorted(twice))}")
+        differences |= combined.differences
+    return replace(variant, differences=differences | variant.differences)
+
+
+def simulated_robots() -> list[str]:
+    """Names of all shipped simulated robots, the ones that others differ from first."""
+    differing = variants()
+    return [name for name in _shipped_names() if name not in differing] + differing
+
+
+def variants() -> list[str]:
+    """Names of all shipped simulated robots that are described by how they differ from another one."""
+    paths = {
+        name: resources.named_file("config/simulated_robots", name, "simulated robot") for name in _shipped_names()
+    }
+    return [name for name, path in paths.items() if is_variant(configuration.read_yaml(path))]
+
+
+def _shipped_names() -> list[str]:
+    return sorted(path.stem for path in (resources.share_directory() / "config/simulated_robots").glob("*.yaml"))
 
 
 class SimulatedRobot:
@@ -132,6 +186,7 @@ class SimulatedRobot:
             *config.camera.rendered_size,
             paintable=config.rendering.textures > 0,
         )
+        displace(self.model, CAMERA, config.camera.mount_error)
         self.data = mujoco.MjData(self.model)
         prefix = self.profile.model.prefix
         names = (*self.profile.joint_names, *self.profile.gripper.joints)
@@ -139,8 +194,8 @@ class SimulatedRobot:
         self._names = names
         self._qpos = np.array([joint.qposadr[0] for joint in joints])
         self._qvel = np.array([joint.dofadr[0] for joint in joints])
-        control = config.scene.joint_control
-        self._rate_gain = control.damping / control.stiffness
+        servos = [config.scene.servo(name) for name in self.profile.joint_names]
+        self._rate_gain = np.array([servo.damping / servo.stiffness for servo in servos])
         self._physics_steps = 0
         self._camera = Camera(self.model, CAMERA, config.camera)
         same = config.rendering == RenderingConfig()
@@ -173,6 +228,8 @@ class SimulatedRobot:
         self._pending: deque[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = deque()
         self._pending_gaps: deque[tuple[float, float]] = deque()
         self._place_object_and_goal(np.random.default_rng([seed, 0]))
+        self._sampled_goal = self._goal.copy()
+        self._sampled_tile = self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]].copy()
         if self._appearance is not None:
             self._camera.scatter(self._appearance.scatter(looks, self._table()))
         self._set_servo_references()
@@ -181,10 +238,11 @@ class SimulatedRobot:
     def step(self, duration: float) -> None:
         """Let time pass [s], in physics steps of the model."""
         for _ in range(round(duration / self.timestep)):
-            while self._pending and self._pending[0][0] <= self.time:
+            now = self.time + _ROUNDING
+            while self._pending and self._pending[0][0] <= now:
                 _, times, positions, velocities = self._pending.popleft()
                 self._arm.follow(self.time, times, positions, velocities)
-            while self._pending_gaps and self._pending_gaps[0][0] <= self.time:
+            while self._pending_gaps and self._pending_gaps[0][0] <= now:
                 self._finger_target = self._pending_gaps.popleft()[1] / 2
             self._set_servo_references()
             mujoco.mj_step(self.model, self.data)
@@ -263,6 +321,17 @@ class SimulatedRobot:
             HerRobotError: there is no OpenGL to render with; the message names what to install.
         """
         return self.capture().result()
+
+    def hide_markers(self, hidden: bool) -> None:
+        """Take the prints off object and goal tile, or put them back."""
+        self._camera.hide(print_materials(self.model), hidden)
+
+    def move_goal(self, beyond: float) -> None:
+        """Move goal and tile sideways, to `beyond` [m] outside of what the task asks for; 0 puts them back."""
+        sideways = self.contract.goal_high[1] + beyond - self._sampled_goal[1] if beyond else 0.0
+        shift = np.array([0.0, sideways, 0.0])
+        self._goal = self._sampled_goal + shift
+        self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]] = self._sampled_tile + shift
 
     def camera_intrinsics(self) -> np.ndarray:
         """Camera matrix K (3, 3) [px]; pixel (0, 0) is the centre of the first pixel."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from her_robot.contract import Contract
 from her_robot.domain_rand.rendering import PRINT_PREFIX, add_textures
+from her_robot.errors import UnknownNameError
 from her_robot.robot.calibration import Markers, face_rotation
 from her_robot.robot.fiducials import face_image, goal_tile_image
 from her_robot.robot.profile import RobotProfile, load_spec, lock_joint
@@ -47,11 +48,14 @@ class JointControlConfig:
     """Rotor inertia seen at the joint [kg m^2]."""
     friction_loss: float = 0.5
     """Dry friction of each joint [Nm]."""
+    viscous_friction: float = 0.0
+    """Friction in proportion to a joint's speed [Nms/rad]: unlike `damping`, it holds back a motion as commanded."""
 
     def __post_init__(self) -> None:
         _check_positive(self, "stiffness", "damping", "armature")
-        if not self.friction_loss >= 0:
-            raise ValueError(f"friction_loss must not be negative, found {self.friction_loss}")
+        for name in ("friction_loss", "viscous_friction"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class SceneConfig:
     """Largest force of each finger [N]: the effort limit of the Fetch's."""
     joint_control: JointControlConfig = field(default_factory=JointControlConfig)
     """The arm's servos."""
+    servos: dict[str, JointControlConfig] = field(default_factory=dict)
+    """Servos that differ from `joint_control`, by the robot's name of the joint."""
 
     def __post_init__(self) -> None:
         _check_positive(self, "object_mass", "friction", "finger_mass", "finger_force")
@@ -78,6 +84,10 @@ class SceneConfig:
             raise ValueError(
                 f"table_height_offset must be within {_LARGEST_TABLE_OFFSET} m, found {self.table_height_offset}"
             )
+
+    def servo(self, joint: str) -> JointControlConfig:
+        """The servo of one arm joint, by the robot's name of it."""
+        return self.servos.get(joint, self.joint_control)
 
 
 def compile_scene(
@@ -99,7 +109,13 @@ def compile_scene(
         width: of camera images [px].
         height: of camera images [px].
         paintable: give every material a texture that can be painted anew.
+
+    Raises:
+        UnknownNameError: a servo of a joint that the profile does not have.
     """
+    for name in config.servos:
+        if name not in profile.joint_names:
+            raise UnknownNameError("joint", name, profile.joint_names, where="scene.servos")
     spec = load_spec(_MODEL_FILES[contract.task])
     _remove_mocap_weld(spec)
     for name, position in profile.model.locked_joints.items():
@@ -126,6 +142,12 @@ def table_top(model: mujoco.MjModel) -> float:
     return float(table.pos[2] + box.pos[2] + box.size[2])
 
 
+def print_materials(model: mujoco.MjModel) -> list[str]:
+    """Names of the materials that the markers are printed with."""
+    names = (model.material(index).name for index in range(model.nmat))
+    return [name for name in names if name.startswith(PRINT_PREFIX)]
+
+
 def _check_positive(config: object, *names: str) -> None:
     for name in names:
         if not 0 < getattr(config, name) < np.inf:
@@ -141,16 +163,16 @@ def _remove_mocap_weld(spec: mujoco.MjSpec) -> None:
 
 
 def _make_servos(spec: mujoco.MjSpec, profile: RobotProfile, config: SceneConfig) -> None:
-    control, prefix = config.joint_control, profile.model.prefix
+    prefix = profile.model.prefix
     for actuator in list(spec.actuators):
         spec.delete(actuator)
     for joint_config in profile.joints:
-        joint = spec.joint(prefix + joint_config.name)
-        _set_passive_forces(joint, control.armature, control.friction_loss)
-        _add_servo(spec, joint.name, control.stiffness, control.damping)
+        joint, servo = spec.joint(prefix + joint_config.name), config.servo(joint_config.name)
+        _set_passive_forces(joint, servo.armature, servo.friction_loss, servo.viscous_friction)
+        _add_servo(spec, joint.name, servo.stiffness, servo.damping)
     for name in profile.gripper.joints:
         joint = spec.joint(prefix + name)
-        _set_passive_forces(joint, armature=1.0, friction_loss=0.0)
+        _set_passive_forces(joint, armature=1.0, friction_loss=0.0, viscous_friction=0.0)
         _add_servo(spec, joint.name, 2000.0, 100.0, config.finger_force)
         finger = joint.parent
         finger.mass, finger.inertia = config.finger_mass, np.full(3, 1e-4)
@@ -158,9 +180,12 @@ def _make_servos(spec: mujoco.MjSpec, profile: RobotProfile, config: SceneConfig
         body.gravcomp = 1.0
 
 
-def _set_passive_forces(joint: mujoco.MjsJoint, armature: float, friction_loss: float) -> None:
+def _set_passive_forces(joint: mujoco.MjsJoint, armature: float, friction_loss: float, viscous_friction: float) -> None:
     joint.armature, joint.frictionloss = armature, friction_loss
-    joint.damping = np.zeros_like(joint.damping)
+    damping = np.zeros_like(joint.damping)
+    # The first coefficient is of the speed itself, others of its powers.
+    damping.flat[0] = viscous_friction
+    joint.damping = damping
     joint.stiffness = np.zeros_like(joint.stiffness)
 
 

@@ -48,3 +48,16 @@ def test_even_a_stubborn_node_is_stopped(processes, tmp_path):
     processes.stop()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_killed_node_is_not_missed_and_starts_again_as_before(processes, tmp_path):
+    log = tmp_path / "logs" / "sleeper.log"
+    processes.start("sleeper", {"task": "fetch_push"})
+    _wait_for(lambda: log.read_text() == "up\n")
+    killed = processes._processes["sleeper"]
+    processes.kill("sleeper")
+    assert killed.poll() == -9
+    processes.check()
+    processes.restart("sleeper")
+    assert processes._processes["sleeper"].args == killed.args
+    _wait_for(lambda: log.read_text() == "up\nup\n")

@@ -9,7 +9,8 @@ import pytest
 from her_robot.domain_rand.preset import load_preset
 from her_robot.errors import ConfigurationError
 from her_robot.evaluation.episodes import FIRST_SEED
-from her_robot.evaluation.simulation import evaluate_in_simulation
+from her_robot.evaluation.film import thumbnail
+from her_robot.evaluation.simulation import evaluate_in_simulation, film_episode, last_image
 from her_robot.policy.bundle import PolicyBundle, shipped_bundle
 from her_robot.sim.goal_env import GoalEnv
 from her_robot.sim.tasks import make_gymnasium_env
@@ -64,6 +65,30 @@ def test_video(reach, tmp_path):
     readable, frame = film.read()
     assert readable
     assert frame.std() > 10
+
+
+def test_the_gripper_is_followed_where_the_truth_is_known(reach):
+    evaluation = evaluate_in_simulation(reach, episodes=1)
+    (episode,) = evaluation.episodes
+    assert len(episode.grip_positions) == len(episode.distances) == 50
+    summary = evaluation.summary()
+    assert -4.0 < summary["smoothness"]["p50"] < -1.3
+    assert 0.0 < summary["time_to_goal_s"]["p50"] < 1.0
+    assert "safety" not in summary
+    noisy = evaluate_in_simulation(reach, 1, randomization=load_preset("robot_loop_reach"))
+    assert noisy.summary()["smoothness"]["p50"] is None
+
+
+def test_an_observer_ends_it(reach):
+    assert len(evaluate_in_simulation(reach, 9, on_episode=lambda episode: episode.seed > FIRST_SEED).episodes) == 2
+
+
+def test_an_episode_is_filmed(reach):
+    film = film_episode(reach, 3)
+    assert (film.seed, len(film.frames), film.frames_per_second) == (3, 50, 25.0)
+    last = thumbnail(last_image(reach, 3))
+    assert np.abs(last.astype(int) - film.frames[-1]).mean() < 1.0
+    assert np.abs(last.astype(int) - film.frames[0]).mean() > 0.05
 
 
 @pytest.mark.parametrize(("episodes", "seed"), [(0, 5), (3, -1)])

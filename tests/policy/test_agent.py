@@ -59,8 +59,9 @@ def test_the_actors_gradient_is_autograds(algorithm):
     loss = 0.3 * actions.square().mean() + 0.7 * (actions - guide).square().mean() - value
     loss.backward()
     guided = Batch(batch.inputs, batch.next_inputs, batch.actions, batch.rewards, batch.discounts, guide)
-    assert agent._update_actor(guided, imitation=0.7).item() == pytest.approx(value.item(), rel=1e-5)
-    torch.testing.assert_close(agent.actor.gradient, parameters.grad, rtol=1e-4, atol=1e-7)
+    agent._update_actor(guided, imitation=0.7)
+    assert agent.settle().item() == pytest.approx(value.item(), rel=1e-5)
+    torch.testing.assert_close(agent._improver._improvement.actor.gradient, parameters.grad, rtol=1e-4, atol=1e-7)
 
 
 def test_the_stochastic_actors_gradient_is_autograds():
@@ -92,7 +93,8 @@ def test_the_temperature_falls_while_there_is_more_entropy_than_wanted():
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_actor_climbs_the_critic(algorithm):
     agent, batch = _agent(algorithm, learning_rate=1e-3, action_l2=0.0, temperature=1e-3), _batch()
-    values = [agent._update_actor(batch, imitation=0.0).item() for _ in range(40)]
+    values = [agent._update_actor(batch, imitation=0.0) for _ in range(41)]
+    values = [value.item() for value in values if value is not None]
     assert values[-1] > values[0]
 
 
@@ -114,7 +116,38 @@ def test_targets_follow_by_polyak_at_their_interval():
 
 def test_the_actor_waits_for_its_interval():
     agent = _agent(actor_interval=3)
-    assert [agent.update(_batch(i))[1] is not None for i in range(6)] == [False, False, True] * 2
+    changed = []
+    for i in range(9):
+        before = agent.actor.parameters.clone()
+        value = agent.update(_batch(i))[1]
+        changed.append(not torch.equal(before, agent.actor.parameters))
+        assert (value is not None) == changed[-1]
+    # A step is begun every third time, and taken three updates later.
+    assert changed == [False] * 5 + [True, False, False, True]
+
+
+def test_a_step_of_the_actor_sees_the_critics_as_they_were_when_it_began():
+    agent, alone = _agent(actor_interval=2), _agent(actor_interval=2)
+    agent.update(_batch(0))
+    alone.update(_batch(0))
+    agent.update(_batch(1))
+    alone._update_critics(_batch(1))
+    alone._update_actor(_batch(1), imitation=0.0)
+    agent.update(_batch(2))
+    agent.settle()
+    alone.settle()
+    assert torch.equal(agent.actor.parameters, alone.actor.parameters)
+
+
+def test_the_averaged_actor_follows_the_actor():
+    agent = _agent(actor_averaging=0.9)
+    before = agent.averaged_actor.parameters.clone()
+    agent.update(_batch(0))
+    agent.settle()
+    expected = 0.9 * before + 0.1 * agent.actor.parameters
+    torch.testing.assert_close(agent.averaged_actor.parameters, expected)
+    plain = _agent()
+    assert plain.averaged_actor is plain.actor
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -136,4 +169,6 @@ def test_gradients_are_averaged_before_they_are_applied():
     generator = torch.Generator().manual_seed(0)
     agent = Td3(5, 2, NETWORK, AgentConfig(), torch.device("cpu"), generator, lambda tensor: seen.append(tensor))
     agent.update(_batch())
-    assert [id(tensor) for tensor in seen] == [id(n.gradient) for n in (*agent.critic, agent.actor)]
+    assert [id(tensor) for tensor in seen] == [
+        id(network.gradient) for network in (*agent.critic, agent._improver._improvement.actor)
+    ]

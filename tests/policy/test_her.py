@@ -80,3 +80,22 @@ def test_the_shares_of_a_mix():
     for index, name in enumerate((*STRATEGIES, "kept")):
         expected = {**shares, "kept": 0.2}.get(name, 0.0)
         assert (chosen == index).float().mean().item() == pytest.approx(expected, abs=0.015), name
+
+
+@pytest.mark.parametrize("strategy", ["future", "final", "episode", "random"])
+def test_goals_come_from_the_time_before_an_object_was_lost(strategy):
+    achieved, desired = _episodes()
+    last = torch.tensor([4, 2, 0])
+    generator = torch.Generator().manual_seed(0)
+    episode = torch.randint(3, (4000,), generator=generator)
+    step = (torch.rand(4000, generator=generator) * (last[episode] + 1).clamp(max=4)).long()
+    config = RelabelConfig(**{"future": 0.0, strategy: 1.0})
+    goals, _ = hindsight_goals(achieved, desired, episode, step, config, generator, last)
+    source, time = goals.long().T
+    assert (time <= last[source]).all()
+    assert set(time[source == 1].tolist()) == (
+        {2} if strategy == "final" else {1, 2} if strategy == "future" else {0, 1, 2}
+    )
+    if strategy == "future":
+        # The step in which the object falls has no future: its goal is where it last was.
+        assert (time >= torch.minimum(step + 1, last[episode])).all()

@@ -61,3 +61,19 @@ def test_state_round_trip_of_a_ring_that_has_wrapped():
     restored.add(_episodes(5))
     for name, array in vars(buffer.episodes).items():
         np.testing.assert_array_equal(getattr(restored.episodes, name), array)
+
+
+def test_nothing_is_replayed_after_an_object_is_lost():
+    buffer = ReplayBuffer(20, 5, 3, 2, 1, lost=lambda achieved: achieved[..., 1] < 0)
+    episodes = _episodes(1, 2, 3)
+    falling = episodes.achieved_goal.copy()
+    falling[1, 3:, 1] = -1.0
+    falling[2, 5, 1] = -1.0
+    buffer.add(dataclasses.replace(episodes, achieved_goal=falling))
+    assert buffer.episodes.last.tolist() == [5, 2, 4]
+    episode, step = buffer.draw(5000, torch.Generator().manual_seed(0))
+    for index, steps in enumerate(({0, 1, 2, 3, 4}, {0, 1, 2}, {0, 1, 2, 3, 4})):
+        assert set(step[episode == index].tolist()) == steps
+    restored = ReplayBuffer(20, 5, 3, 2, 1, lost=lambda achieved: achieved[..., 1] < 0)
+    restored.restore(buffer.state())
+    assert torch.equal(restored.episodes.last, buffer.episodes.last)

@@ -285,6 +285,17 @@ def test_a_held_object_need_not_be_seen():
     assert "holding" in {arm.tick().phase for _ in range(int(1.5 * PROFILE.timing.object_timeout / PERIOD))}
 
 
+def test_what_brakes_says_so_and_what_moves_does_not():
+    arm = PerfectArm(action=(0.0, 0.5, 0.0, 0.0))
+    assert not arm.run_until("homing").brakes
+    assert not arm.run_until("running").brakes
+    assert arm.tick(positions=[np.nan] * 9).brakes
+    assert not arm.tick().brakes
+    arm.controller.stop("button pressed")
+    assert arm.tick().brakes
+    assert arm.controller.hold().brakes
+
+
 def test_a_clock_that_jumps_back_starts_anew():
     arm = PerfectArm()
     arm.run_until("running")

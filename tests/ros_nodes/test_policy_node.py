@@ -15,6 +15,7 @@ from her_robot.policy.bundle import shipped_bundle
 from her_robot.robot.profile import load_profile
 
 rclpy = pytest.importorskip("rclpy")
+from builtin_interfaces.msg import Time  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from geometry_msgs.msg import PoseWithCovarianceStamped  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
@@ -93,7 +94,7 @@ class Robot:
     def tick(self, names=NAMES, positions=None, measure=True, goal=GOAL):
         """One control period; returns the node's status."""
         self.time = round(self.time + PERIOD, 6)
-        stamp = conversions.to_stamp(self.time)
+        stamp, before = conversions.to_stamp(self.time), len(self.commands)
         if measure:
             positions = [*self.joints, 0.0, 0.0] if positions is None else positions
             message = JointState(name=list(names), position=list(positions))
@@ -109,7 +110,7 @@ class Robot:
         self.clock.publish(Clock(clock=stamp))
         self.wait(lambda: self.statuses and self._stamp(self.statuses[-1]) >= self.time - 1e-6)
         self.wait(lambda: not self.sent or len(self.commands) >= len(self.sent))
-        if self.commands and self._stamp(self.commands[-1]) >= self.time - 1e-6:
+        if len(self.commands) > before:
             self.joints = np.array(self.commands[-1].points[0].positions)
         return self.status()
 
@@ -240,6 +241,7 @@ def test_stop_is_latched_until_rearm(robot):
     assert "rearm" in status["reason"]
     assert status["estops"] == "1"
     _assert_at_rest(robot)
+    assert robot.commands[-1].header.stamp == Time(), "a brake begins on arrival, whatever the clocks say"
     robot.deactivate()
     robot.activate()
     assert robot.tick()["phase"] == "stopped"
@@ -261,6 +263,7 @@ def test_deactivating_brakes(robot):
     robot.deactivate()
     robot.wait(lambda: len(robot.commands) > before)
     np.testing.assert_allclose(robot.commands[-1].points[-1].velocities, 0.0)
+    assert robot.commands[-1].header.stamp == Time()
     robot.activate()
 
 
@@ -321,6 +324,10 @@ def test_a_signal_brakes_a_moving_arm(number):
         (["task:=fetch_reach", "policy:=/nowhere"], "a policy bundle is a folder"),
         (["task:=fetch_reac"], "unknown task 'fetch_reac'; did you mean 'fetch_reach'"),
         (["task:=fetch_reach", "robot:=ur5"], "unknown robot 'ur5'"),
+        (
+            ["task:=fetch_reach", "input_reliability:=sure"],
+            "unknown input_reliability 'sure'; valid: best_effort, reliable",
+        ),
         (["task:=fetch_reach", "calibration:=nowhere"], "unknown calibration 'nowhere'"),
     ],
 )

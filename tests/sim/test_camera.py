@@ -12,7 +12,7 @@ from her_robot.contract import CONTRACTS
 from her_robot.domain_rand.preset import load_preset
 from her_robot.errors import ConfigurationError, HerRobotError
 from her_robot.robot.calibration import face_rotation, load_calibration, load_markers
-from her_robot.sim.camera import Camera, CameraConfig
+from her_robot.sim.camera import Camera, CameraConfig, MountError
 from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
 from her_robot.sim.scene import CAMERA, OBJECT
 
@@ -184,3 +184,14 @@ def test_without_opengl_the_message_names_what_to_install(robot, monkeypatch):
 def test_impossible_cameras_are_refused(values, message):
     with pytest.raises(ConfigurationError, match=message):
         configuration.build(CameraConfig, values, "robot.yaml")
+
+
+def test_a_camera_that_is_not_where_it_was_calibrated(robot):
+    error = MountError(x=0.01, y=0.02, z=0.03, turn_x=0.04, turn_y=-0.05, turn_z=0.06)
+    config = replace(robot.config, camera=replace(robot.config.camera, mount_error=error))
+    moved = SimulatedRobot(config, "fetch_push", 0)
+    (rotation, position), (turned, shifted) = robot.camera_pose_base(), moved.camera_pose_base()
+    np.testing.assert_allclose(rotation.T @ (shifted - position), [0.01, 0.02, 0.03], atol=1e-9)
+    turn, _ = cv2.Rodrigues(np.array([0.04, -0.05, 0.06]))
+    np.testing.assert_allclose(turned, rotation @ turn, atol=1e-9)
+    moved.close()

@@ -8,7 +8,7 @@ import pytest
 
 from her_robot import configuration
 from her_robot.contract import CONTRACTS, contract_of
-from her_robot.errors import ConfigurationError
+from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.robot.calibration import load_markers
 from her_robot.robot.profile import load_profile
 from her_robot.sim.scene import OBJECT, JointControlConfig, SceneConfig, compile_scene, table_top
@@ -105,6 +105,17 @@ def test_servo_gains_are_those_configured():
     np.testing.assert_array_equal(servo.biasprm[:3], [0.0, -2000.0, -90.0])
     dof = model.joint("robot0:elbow_flex_joint").dofadr[0]
     assert (model.dof_armature[dof], model.dof_frictionloss[dof], model.dof_damping[dof]) == (0.8, 0.2, 0.0)
+
+
+def test_single_servos_may_differ():
+    control = JointControlConfig(stiffness=900.0, damping=30.0, viscous_friction=4.0)
+    model = scene("fetch_reach", replace(CONFIG, servos={"elbow_flex_joint": control}))
+    assert model.actuator("robot0:elbow_flex_joint").gainprm[0] == 900.0
+    assert model.actuator("robot0:wrist_flex_joint").gainprm[0] == CONFIG.joint_control.stiffness
+    assert model.joint("robot0:elbow_flex_joint").damping[0] == 4.0
+    assert model.joint("robot0:wrist_flex_joint").damping[0] == 0.0
+    with pytest.raises(UnknownNameError, match="unknown joint 'elbow_joint'; did you mean 'elbow_flex_joint'"):
+        scene("fetch_reach", replace(CONFIG, servos={"elbow_joint": control}))
 
 
 def test_the_puck_slides_as_in_gymnasium_robotics_but_for_the_configured_factor():

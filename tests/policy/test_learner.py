@@ -1,0 +1,77 @@
+"""What targets are made of: rewards up to several steps ahead, worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from her_robot.contract import contract_of
+from her_robot.policy.config import load_config
+from her_robot.policy.learner import Learner
+from her_robot.policy.replay import Episodes
+
+GAMMA = 0.5
+FALLS_AT = 4
+
+
+def _learner(n_step, end_when_lost=True):
+    overrides = [
+        f"agent.gamma={GAMMA}",
+        f"agent.n_step={n_step}",
+        f"replay.end_when_lost={str(end_when_lost).lower()}",
+        "network.hidden_sizes=[8]",
+        "buffer_steps=800",
+    ]
+    learner = Learner(contract_of("fetch_push"), load_config("fetch_push", "fast", overrides))
+    contract = learner.contract
+    rng, times = np.random.default_rng(0), contract.episode_steps + 1
+    achieved = np.tile(np.array([1.3, 0.75, 0.42], np.float32), (2, times, 1))
+    # Both objects move by 1 cm a step; the second falls.
+    achieved[..., 0] += 0.01 * np.arange(times)
+    achieved[1, FALLS_AT:, 2] = 0.3
+    observation = rng.normal(size=(2, times, contract.observation_size)).astype(np.float32)
+    action = np.zeros((2, times - 1, contract.action_size), np.float32)
+    learner.take_in(Episodes(observation, achieved, achieved[:, 0], action))
+    return learner, achieved
+
+
+def _returns(learner, episode, step, goal):
+    parts = learner._returns(
+        learner.buffer.episodes, torch.tensor([episode]), torch.tensor([step]), torch.from_numpy(goal)[None]
+    )
+    return [part.item() for part in parts]
+
+
+def test_rewards_are_summed_and_what_follows_is_discounted():
+    learner, achieved = _learner(n_step=3)
+    # From step 0 the goal, 8 cm ahead of the start, is missed at times 1 and 2 and met from time 3 on.
+    goal = achieved[0, 8] - np.array([0.001, 0.0, 0.0], np.float32)
+    rewards, discount, ahead = _returns(learner, 0, 0, goal)
+    assert (rewards, discount, ahead) == (-1.0 - GAMMA, GAMMA**3, 3)
+
+
+def test_the_end_of_an_episode_is_no_end_of_the_task():
+    learner, achieved = _learner(n_step=3)
+    rewards, discount, ahead = _returns(learner, 0, 49, achieved[0, 0])
+    assert (rewards, discount, ahead) == (-1.0, GAMMA, 50)
+
+
+@pytest.mark.parametrize(("step", "before"), [(FALLS_AT - 1, 0), (FALLS_AT - 2, 1), (FALLS_AT - 3, 2)])
+def test_to_let_the_object_fall_is_worth_the_least_there_is(step, before):
+    learner, achieved = _learner(n_step=3)
+    rewards, discount, _ = _returns(learner, 1, step, achieved[1, 0])
+    # The object is within 5 cm of its start until it falls.
+    assert rewards == pytest.approx(-(GAMMA**before) / (1.0 - GAMMA))
+    assert discount == 0.0
+
+
+def test_otherwise_what_has_fallen_is_replayed_as_all_else():
+    learner, achieved = _learner(n_step=3, end_when_lost=False)
+    rewards, discount, ahead = _returns(learner, 1, FALLS_AT - 1, achieved[1, 0])
+    assert (rewards, discount, ahead) == (-(1.0 + GAMMA + GAMMA**2), GAMMA**3, FALLS_AT + 2)
+
+
+def test_normalisers_do_not_see_what_has_fallen():
+    ending, going_on = (_learner(1, end_when_lost)[0] for end_when_lost in (True, False))
+    times = 51
+    assert going_on.inputs.normalizers["observation"].sums[-1] == 2 * times
+    assert ending.inputs.normalizers["observation"].sums[-1] == times + FALLS_AT
