@@ -96,8 +96,9 @@ def last_image(bundle: PolicyBundle, seed: int) -> np.ndarray:
 def _play(env: Any, bundle: PolicyBundle, seed: int) -> Iterator[dict[str, np.ndarray]]:
     """Observations after each step of one episode."""
     observation, _ = env.reset(seed=seed)
+    memory = bundle.memory()
     for _ in range(bundle.contract.episode_steps):
-        observation, *_ = env.step(bundle.act(observation["observation"], observation["desired_goal"]))
+        observation, *_ = env.step(bundle.act(observation["observation"], observation["desired_goal"], memory))
         yield observation
 
 

@@ -22,8 +22,16 @@ class NetworkConfig:
     positions: Literal["absolute", "relative"] = "absolute"
     """`relative` leaves out the horizontal coordinates of gripper, object and goal, so that what was learnt in one
     place holds in all: networks then see distances alone. It needs goal_difference."""
+    history: int = 0
+    """How many pairs of observation and action before the present observation the networks see as well: what is still
+    under way, where actions or images are late. Each is one control period."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the products between hidden layers in training; `auto` is bfloat16 where the machine is far faster with it."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a policy depends on more of its episode than the present."""
+        return self.history > 0
 
 
 @dataclass(frozen=True)
@@ -210,8 +218,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must lie in [0, 1], found {value}")
         if not 0.0 < self.agent.gamma < 1.0:
             raise ValueError(f"agent.gamma must lie between 0 and 1, found {self.agent.gamma}")
-        if self.num_threads < 0 or self.warmup_steps < 0:
-            raise ValueError("num_threads and warmup_steps must not be negative")
+        if self.num_threads < 0 or self.warmup_steps < 0 or self.network.history < 0:
+            raise ValueError("num_threads, warmup_steps and network.history must not be negative")
         if self.network.positions == "relative" and not self.network.goal_difference:
             raise ValueError("network.positions is relative: network.goal_difference must be true")
         if not self.network.hidden_sizes or min(self.network.hidden_sizes) < 1:

@@ -4,6 +4,7 @@ import numpy as np
 
 from her_robot.contract import Contract
 from her_robot.policy.config import ExplorationConfig
+from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.policy.guide import GUIDES, approach_object
 from her_robot.policy.learner import Policy
 from her_robot.policy.replay import Episodes
@@ -26,8 +27,11 @@ class Explorer:
         desired = observation["desired_goal"]
         approaching, guided_steps = self._draw_guidance()
         observations, achieved, actions = [observation["observation"]], [observation["achieved_goal"]], []
+        memory = policy.memory() if policy else EpisodeMemory(0, self._contract.action_size)
         for step in range(self._contract.episode_steps):
-            action = self._action(policy, observation["observation"], desired, approaching, step < guided_steps)
+            seen = observation["observation"]
+            action = self._action(policy, memory, seen, desired, approaching, step < guided_steps)
+            memory.record(seen, action)
             observation, *_ = env.step(action)
             observations.append(observation["observation"])
             achieved.append(observation["achieved_goal"])
@@ -49,6 +53,7 @@ class Explorer:
     def _action(
         self,
         policy: Policy | None,
+        memory: EpisodeMemory,
         observation: np.ndarray,
         desired_goal: np.ndarray,
         approaching: np.ndarray,
@@ -56,7 +61,7 @@ class Explorer:
     ) -> np.ndarray:
         rng, config, shape = self._rng, self._config, (len(observation), self._contract.action_size)
         uniform = rng.uniform(-1.0, 1.0, shape)
-        action = policy.explore(observation, desired_goal, rng) if policy else uniform.copy()
+        action = policy.explore(observation, desired_goal, memory, rng) if policy else uniform.copy()
         if approaching.any():
             towards, distance = approach_object(self._contract, observation)
             approaching &= distance > self._near

@@ -8,12 +8,12 @@ import numpy as np
 
 from her_robot import configuration
 from her_robot.domain_rand.preset import RandomizationPreset
-from her_robot.policy.bundle import PolicyBundle
+from her_robot.policy.bundle import MemoryContract, PolicyBundle
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.learner import Learner
 from her_robot.policy.normalizer import Normalizer
 
-_GOLDEN_STEPS = 64
+_GOLDEN_STEPS, _GOLDEN_EPISODES = 64, 4
 _PACKAGES = ("her_robot", "mujoco", "gymnasium-robotics", "gymnasium", "torch", "numpy")
 
 
@@ -27,7 +27,9 @@ def export_bundle(learner: Learner, config: TrainConfig, preset: RandomizationPr
         "randomization": configuration.to_mapping(preset),
         "versions": versions(),
     }
-    bundle = PolicyBundle(learner.contract, card, tensors)
+    if learner.inputs.history:
+        tensors["inputs.past_columns"] = learner.inputs.past_columns
+    bundle = PolicyBundle(learner.contract, card, tensors, remembers=MemoryContract(learner.inputs.history))
     return bundle.with_golden_trace(*_golden_inputs(learner))
 
 
@@ -43,9 +45,12 @@ def versions() -> dict[str, Any]:
 
 
 def _golden_inputs(learner: Learner) -> tuple[np.ndarray, np.ndarray]:
-    """Observations and desired goals that were met in training."""
+    """Observations and desired goals that were met in training; whole episodes for a policy that remembers."""
     episodes, rng = learner.buffer.episodes, np.random.default_rng(0)
     count, steps = episodes.action.shape[:2]
+    if learner.inputs.history:
+        episode = rng.integers(count, size=_GOLDEN_EPISODES)
+        return episodes.observation[episode, :steps].cpu().numpy(), episodes.desired_goal[episode].cpu().numpy()
     episode, step = rng.integers(count, size=_GOLDEN_STEPS), rng.integers(steps, size=_GOLDEN_STEPS)
     return episodes.observation[episode, step].cpu().numpy(), episodes.desired_goal[episode].cpu().numpy()
 

@@ -11,9 +11,10 @@ from her_robot.errors import TrainingDivergedError
 from her_robot.policy.agent import Agent, Batch, Losses
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.ddpg import Ddpg, Td3
+from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.policy.guide import GUIDES
 from her_robot.policy.her import hindsight_goals
-from her_robot.policy.inputs import Inputs
+from her_robot.policy.inputs import Inputs, Past
 from her_robot.policy.mirror import Mirror
 from her_robot.policy.perceptron import Perceptron
 from her_robot.policy.processes import Processes
@@ -34,20 +35,42 @@ class Policy:
         self._actor, self._inputs, self._device = actor, inputs, device
         self._action_size = action_size
 
-    def act(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
-        """Deterministic actions (n, action_size) for observations (n, observation_size) and goals (n, goal_size)."""
-        return torch.tanh(self._outputs(observation, desired_goal)[:, : self._action_size]).cpu().numpy()
+    def memory(self) -> EpisodeMemory:
+        """What this policy remembers at the start of an episode, or of several side by side."""
+        return EpisodeMemory(self._inputs.history, self._action_size)
 
-    def explore(self, observation: np.ndarray, desired_goal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Actions to explore with: drawn, if the policy is stochastic, and otherwise those of `act`."""
-        outputs = self._outputs(observation, desired_goal).cpu().numpy()
+    def act(self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory) -> np.ndarray:
+        """Deterministic actions (n, action_size), which `memory` takes in as those that are commanded.
+
+        Args:
+            observation: (n, observation_size).
+            desired_goal: (n, goal_size).
+            memory: of the episodes so far.
+        """
+        outputs = self._outputs(observation, desired_goal, memory)
+        action = torch.tanh(outputs[:, : self._action_size]).cpu().numpy()
+        memory.record(observation, action)
+        return action
+
+    def explore(
+        self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Actions to explore with: drawn, if the policy is stochastic, and otherwise those of `act`. Whoever explores
+        tells `memory` what is commanded in the end."""
+        outputs = self._outputs(observation, desired_goal, memory).cpu().numpy()
         if outputs.shape[-1] == self._action_size:
             return np.tanh(outputs)
         return sample_actions(outputs, rng)
 
-    def _outputs(self, observation: np.ndarray, desired_goal: np.ndarray) -> Tensor:
-        arrays = (np.asarray(values, np.float32) for values in (observation, desired_goal))
-        return self._actor(self._inputs(*(torch.from_numpy(array).to(self._device) for array in arrays)))
+    def _outputs(self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory) -> Tensor:
+        past = None
+        if self._inputs.history:
+            observations, actions = memory.before(observation)
+            past = self._tensor(observations), self._tensor(actions)
+        return self._actor(self._inputs(self._tensor(observation), self._tensor(desired_goal), past))
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.asarray(values, np.float32)).to(self._device)
 
 
 class Learner:
@@ -166,14 +189,16 @@ class Learner:
         rewards, discounts, ahead = self._returns(episodes, episode, step, goals)
         observation, action = episodes.observation[episode, step], episodes.action[episode, step]
         next_observation = episodes.observation[episode, ahead]
+        past, next_past = (self._past(episodes, episode, time) for time in (step, ahead))
         if self._mirror:
             rows = torch.rand(len(step), generator=self._generator, device=self.device) < 0.5
             observation = self._mirror.observation(observation, rows)
             next_observation = self._mirror.observation(next_observation, rows)
             goals, action = self._mirror.goal(goals, rows), self._mirror.action(action, rows)
+            past, next_past = (self._mirror_past(before, rows) for before in (past, next_past))
         tensors = [
-            self.inputs(observation, goals),
-            self.inputs(next_observation, goals),
+            self.inputs(observation, goals, past),
+            self.inputs(next_observation, goals, next_past),
             action,
             rewards,
             discounts,
@@ -183,6 +208,15 @@ class Learner:
             tensors.append(torch.from_numpy(guide.astype(np.float32)).to(self.device))
         parts = [tensor.view(count, size, *tensor.shape[1:]) for tensor in tensors]
         return [Batch(*(part[i] for part in parts)) for i in range(count)]
+
+    def _past(self, episodes: StoredEpisodes, episode: Tensor, time: Tensor) -> Past | None:
+        return episodes.before(episode, time, self.inputs.history) if self.inputs.history else None
+
+    def _mirror_past(self, past: Past | None, rows: Tensor) -> Past | None:
+        if past is None or self._mirror is None:
+            return past
+        observations, actions = past
+        return self._mirror.observation(observations, rows), self._mirror.action(actions, rows)
 
     def _returns(
         self, episodes: StoredEpisodes, episode: Tensor, step: Tensor, goals: Tensor

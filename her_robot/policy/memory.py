@@ -45,7 +45,8 @@ def _activation_bytes(config: TrainConfig) -> int:
     """What a draw of batches and the passes of an update hold at a time, roughly."""
     contract = contract_of(config.task)
     per_transition = 4 * (contract.observation_size + contract.goal_size + contract.action_size)
-    return config.batch_size * (20 * 6 * per_transition + 4 * 8 * sum(config.network.hidden_sizes))
+    seen = (1 + config.network.history) * per_transition
+    return config.batch_size * (20 * 6 * seen + 4 * 8 * sum(config.network.hidden_sizes))
 
 
 def _check(kind: str, needed: int, available: int, replay: int) -> None:

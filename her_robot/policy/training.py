@@ -251,9 +251,10 @@ def evaluate_batched(env: BatchedGoalEnv, policy: Policy, seeds: range) -> int:
         chunk = list(seeds[start : start + env.num_envs])
         padded: list[int | None] = [*chunk, *chunk[:1] * (env.num_envs - len(chunk))]
         observation, _ = env.reset(seed=padded)
+        memory = policy.memory()
         success = np.zeros(env.num_envs, bool)
         for _ in range(env.contract.episode_steps):
-            action = policy.act(observation["observation"], observation["desired_goal"])
+            action = policy.act(observation["observation"], observation["desired_goal"], memory)
             observation, _, _, _, info = env.step(action)
             success = info["is_success"]
         successes += int(success[: len(chunk)].sum())
