@@ -19,9 +19,9 @@ class Batch:
     """Transitions as the networks see them; the first axis is the transition."""
 
     inputs: Tensor
-    """(n, inputs)."""
+    """(n, inputs + privileged): what all see, then what critics alone do."""
     next_inputs: Tensor
-    """(n, inputs), one or several steps later."""
+    """(n, inputs + privileged), one or several steps later."""
     actions: Tensor
     """(n, actions)."""
     rewards: Tensor
@@ -64,6 +64,7 @@ class Agent(ABC):
         generator: torch.Generator,
         average: Average = lambda tensor: None,
         beside: bool = False,
+        privileged: int = 0,
     ) -> None:
         """
         Args:
@@ -75,6 +76,7 @@ class Agent(ABC):
             generator: source of random draws, on that device.
             average: called on every gradient before it is applied.
             beside: update the actor in a process of its own, where the algorithm allows that.
+            privileged: size of what critics see besides.
         """
         self._config, self._generator, self._average = config, generator, average
         self._beside = beside
@@ -86,7 +88,7 @@ class Agent(ABC):
             return Perceptron(inputs, network.hidden_sizes, outputs, network.layer_norm, device, dtype, generator)
 
         self.actor = perceptron(inputs, self.actor_outputs(actions))
-        self.critic = [perceptron(inputs + actions, 1) for _ in range(self.critics)]
+        self.critic = [perceptron(inputs + privileged + actions, 1) for _ in range(self.critics)]
         self.averaged_actor = copy.deepcopy(self.actor) if config.actor_averaging else self.actor
         """What is measured and exported."""
         self._target_actor = copy.deepcopy(self.actor)
@@ -118,7 +120,7 @@ class Agent(ABC):
 
     @abstractmethod
     def _next_value(self, next_inputs: Tensor) -> Tensor:
-        """Value (n,) of being at `next_inputs` (n, inputs) and acting by the policy."""
+        """Value (n,) of being at `next_inputs` (n, inputs + privileged) and acting by the policy."""
 
     @abstractmethod
     def _update_actor(self, batch: Batch, imitation: float) -> Tensor | None:

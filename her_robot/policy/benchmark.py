@@ -188,7 +188,9 @@ def _config(task: str, algorithm: str, batch_size: int, precision: str) -> Train
 
 def _random_batch(learner: Learner, size: int) -> Batch:
     generator = torch.Generator().manual_seed(0)
-    inputs, next_inputs = torch.randn((2, size, learner.inputs.size), generator=generator)
+    inputs, next_inputs = torch.randn(
+        (2, size, learner.inputs.size + learner.inputs.privileged_size), generator=generator
+    )
     actions = torch.rand((size, learner.contract.action_size), generator=generator).mul_(2.0).sub_(1.0)
     return Batch(inputs, next_inputs, actions, -torch.ones(size), torch.full((size,), 0.98))
 

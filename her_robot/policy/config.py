@@ -28,6 +28,9 @@ class NetworkConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the products between hidden layers in training; `auto` is bfloat16 where the machine is far faster with it."""
 
+    asymmetric: bool = False
+    """Show the critics, which only training needs, the true state beside what the sensors tell (Pinto et al. 2017)."""
+
     @property
     def remembers(self) -> bool:
         """Whether a policy depends on more of its episode than the present."""

@@ -14,10 +14,20 @@ from her_robot.sim.goal_env import BatchedGoalEnv
 class Explorer:
     """Plays one episode in every environment at a time."""
 
-    def __init__(self, env: BatchedGoalEnv, config: ExplorationConfig, rng: np.random.Generator) -> None:
+    def __init__(
+        self, env: BatchedGoalEnv, config: ExplorationConfig, rng: np.random.Generator, with_truth: bool = False
+    ) -> None:
+        """
+        Args:
+            env: resets all its rows together.
+            config: how it explores.
+            rng: source of its draws.
+            with_truth: record the truth as well.
+        """
         self._env, self._config, self._rng = env, config, rng
         self._contract: Contract = env.contract
         self._guide = GUIDES.get(env.contract.task)
+        self._with_truth = with_truth
         self._near = config.approach_distance if env.contract.gripper_blocked else config.grasp_distance
 
     def play(self, policy: Policy | None) -> Episodes:
@@ -27,6 +37,7 @@ class Explorer:
         desired = observation["desired_goal"]
         approaching, guided_steps = self._draw_guidance()
         observations, achieved, actions = [observation["observation"]], [observation["achieved_goal"]], []
+        truths = [env.true_observation()] if self._with_truth else []
         memory = policy.memory() if policy else EpisodeMemory(0, self._contract.action_size)
         for step in range(self._contract.episode_steps):
             seen = observation["observation"]
@@ -36,11 +47,14 @@ class Explorer:
             observations.append(observation["observation"])
             achieved.append(observation["achieved_goal"])
             actions.append(action)
+            if self._with_truth:
+                truths.append(env.true_observation())
         return Episodes(
             observation=np.stack(observations, axis=1).astype(np.float32),
             achieved_goal=np.stack(achieved, axis=1).astype(np.float32),
             desired_goal=desired.astype(np.float32),
             action=np.stack(actions, axis=1).astype(np.float32),
+            truth=np.stack(truths, axis=1).astype(np.float32) if self._with_truth else None,
         )
 
     def _draw_guidance(self) -> tuple[np.ndarray, np.ndarray]:

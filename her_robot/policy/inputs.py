@@ -42,13 +42,15 @@ class Inputs:
         self.past_columns = np.setdiff1d(self.columns, of_goal)
         """Which of them they see of the past: the goal has stayed the same."""
         self._past_runs = _runs(self.past_columns, sizes)
+        self.privileged_size = len(self.past_columns) if network.asymmetric else 0
+        """How many numbers of the truth the critics see."""
         self.history = network.history
         """How many control periods of the past they see."""
         self._size_of_past = self.history * (len(self.past_columns) + contract.action_size)
 
     @property
     def size(self) -> int:
-        """How many numbers the networks see."""
+        """How many numbers all networks see."""
         return len(self.columns) + self._size_of_past
 
     def __call__(self, observation: Tensor, goal: Tensor, past: Past | None = None) -> Tensor:
@@ -67,6 +69,12 @@ class Inputs:
         seen = self._normalized(observations, goal[..., None, :])
         parts = [seen[name][..., run] for name, run in self._past_runs]
         return torch.cat([present, torch.cat([*parts, actions], dim=-1).flatten(-2)], dim=-1)
+
+    def of_truth(self, truth: Tensor, goal: Tensor) -> Tensor:
+        """What critics see of the truth: (..., privileged_size) for the observations of perfect sensors (...,
+        observation_size) and goals (..., goal_size)."""
+        seen = self._normalized(truth, goal)
+        return torch.cat([seen[name][..., run] for name, run in self._past_runs], dim=-1)
 
     def _normalized(self, observation: Tensor, goal: Tensor) -> dict[str, Tensor]:
         seen = {"observation": observation, "goal": goal}

@@ -1,6 +1,7 @@
 """What learns: networks, normalisers, replay and the sampling of batches. It knows nothing of environments."""
 
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from her_robot.policy.ddpg import Ddpg, Td3
 from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.policy.guide import GUIDES
 from her_robot.policy.her import hindsight_goals
-from her_robot.policy.inputs import Inputs, Past
+from her_robot.policy.inputs import Inputs
 from her_robot.policy.mirror import Mirror
 from her_robot.policy.perceptron import Perceptron
 from her_robot.policy.processes import Processes
@@ -101,6 +102,7 @@ class Learner:
             self._generator,
             self._processes.average,
             beside and self.device.type == "cpu" and self._processes.count == 1,
+            self.inputs.privileged_size,
         )
         if self._processes.rank:
             # Networks begin alike in all processes; from here on each makes draws of its own.
@@ -115,6 +117,7 @@ class Learner:
             config.replay.moved_distance,
             self.device,
             partial(is_lost, contract) if config.replay.end_when_lost else never_lost,
+            config.network.asymmetric,
         )
         self._mirror = Mirror(contract, self.device) if config.replay.mirrored else None
 
@@ -187,36 +190,47 @@ class Learner:
             episodes.last,
         )
         rewards, discounts, ahead = self._returns(episodes, episode, step, goals)
-        observation, action = episodes.observation[episode, step], episodes.action[episode, step]
-        next_observation = episodes.observation[episode, ahead]
-        past, next_past = (self._past(episodes, episode, time) for time in (step, ahead))
+        reflected = None
         if self._mirror:
-            rows = torch.rand(len(step), generator=self._generator, device=self.device) < 0.5
-            observation = self._mirror.observation(observation, rows)
-            next_observation = self._mirror.observation(next_observation, rows)
-            goals, action = self._mirror.goal(goals, rows), self._mirror.action(action, rows)
-            past, next_past = (self._mirror_past(before, rows) for before in (past, next_past))
-        tensors = [
-            self.inputs(observation, goals, past),
-            self.inputs(next_observation, goals, next_past),
-            action,
-            rewards,
-            discounts,
-        ]
+            reflected = torch.rand(len(step), generator=self._generator, device=self.device) < 0.5
+        goals = self._reflect("goal", goals, reflected)
+        action = self._reflect("action", episodes.action[episode, step], reflected)
+        inputs = (self._inputs_at(episodes, episode, time, goals, reflected) for time in (step, ahead))
+        tensors = [*inputs, action, rewards, discounts]
         if guided:
+            observation = self._reflect("observation", episodes.observation[episode, step], reflected)
             guide = GUIDES[self.contract.task](self.contract, observation.cpu().numpy(), goals.cpu().numpy())
             tensors.append(torch.from_numpy(guide.astype(np.float32)).to(self.device))
         parts = [tensor.view(count, size, *tensor.shape[1:]) for tensor in tensors]
         return [Batch(*(part[i] for part in parts)) for i in range(count)]
 
-    def _past(self, episodes: StoredEpisodes, episode: Tensor, time: Tensor) -> Past | None:
-        return episodes.before(episode, time, self.inputs.history) if self.inputs.history else None
+    def _inputs_at(
+        self, episodes: StoredEpisodes, episode: Tensor, time: Tensor, goals: Tensor, reflected: Tensor | None
+    ) -> Tensor:
+        """What the networks see at some times, (n, inputs + privileged).
 
-    def _mirror_past(self, past: Past | None, rows: Tensor) -> Past | None:
-        if past is None or self._mirror is None:
-            return past
-        observations, actions = past
-        return self._mirror.observation(observations, rows), self._mirror.action(actions, rows)
+        Args:
+            episodes: all of them.
+            episode: index of each time's episode (n,).
+            time: (n,).
+            goals: (n, goal_size), reflected already.
+            reflected: which rows are, boolean (n,); None for none.
+        """
+        observation = self._reflect("observation", episodes.observation[episode, time], reflected)
+        past = None
+        if self.inputs.history:
+            observations, actions = episodes.before(episode, time, self.inputs.history)
+            past = self._reflect("observation", observations, reflected), self._reflect("action", actions, reflected)
+        inputs = self.inputs(observation, goals, past)
+        if not self._config.network.asymmetric:
+            return inputs
+        truth = self._reflect("observation", episodes.truth[episode, time], reflected)
+        return torch.cat([inputs, self.inputs.of_truth(truth, goals)], dim=-1)
+
+    def _reflect(
+        self, what: Literal["observation", "goal", "action"], values: Tensor, reflected: Tensor | None
+    ) -> Tensor:
+        return values if self._mirror is None or reflected is None else getattr(self._mirror, what)(values, reflected)
 
     def _returns(
         self, episodes: StoredEpisodes, episode: Tensor, step: Tensor, goals: Tensor

@@ -18,6 +18,8 @@ def replay_bytes(config: TrainConfig) -> int:
     """Size of the replay buffer when the run ends."""
     contract = contract_of(config.task)
     floats_per_step = contract.observation_size + contract.goal_size + contract.action_size
+    if config.network.asymmetric:
+        floats_per_step += contract.observation_size
     return 4 * floats_per_step * min(config.buffer_steps, config.total_steps)
 
 

@@ -86,7 +86,7 @@ class Trainer:
         self._env.reset(seed=config.seed + _SEEDS_OF_A_PROCESS * rank)
         self._evaluation_envs = _evaluation_envs(config, threads, self.preset)
         self._rng = np.random.default_rng([config.seed, 1, rank])
-        self._explorer = Explorer(self._env, config.exploration, self._rng)
+        self._explorer = Explorer(self._env, config.exploration, self._rng, config.network.asymmetric)
         self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
         self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None)
 

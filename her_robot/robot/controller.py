@@ -247,8 +247,8 @@ class PolicyController:
         return self._displace(gain * np.clip(action[:3], -1.0, 1.0), latency)
 
     def _memory_at(self, now: float, goal: np.ndarray) -> EpisodeMemory:
-        """What the policy remembers. An episode begins anew after a pause, whatever the reason, and when the goal (3,) has
-        gone elsewhere: in training an episode had one goal. Noise of the camera is no other goal."""
+        """What the policy remembers. An episode begins anew after a pause, whatever the reason, and when the goal (3,)
+        has gone elsewhere: in training an episode had one goal. Noise of the camera is no other goal."""
         paused = now - self._last_action > _LONGEST_PAUSE * self.contract.control_period
         if paused or contracts.goal_distance(goal, self._remembered_goal) > self.contract.success_distance:
             self._memory.reset()

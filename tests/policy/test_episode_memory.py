@@ -1,6 +1,6 @@
 """What a policy remembers, against windows written out by hand."""
 
-from typing import Any
+import dataclasses
 
 import numpy as np
 import pytest
@@ -110,23 +110,18 @@ def _goal_of(learner, episodes, episode, step, inputs):
 
 
 def test_a_reflected_window_is_the_window_of_the_reflected_episode():
-    learner, episodes = _learner()
-    mirror, left = Mirror(learner.contract), torch.ones(6, dtype=torch.bool)
-    episode, time = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([0, 1, 2, 7, 30, 50])
-    reflected = ReplayBuffer(150, 50, 25, 3, 4)
-    every = torch.ones(3, dtype=torch.bool)
-    reflected.add(
-        Episodes(
-            mirror.observation(torch.from_numpy(episodes.observation), every).numpy(),
-            mirror.goal(torch.from_numpy(episodes.achieved_goal), every).numpy(),
-            mirror.goal(torch.from_numpy(episodes.desired_goal), every).numpy(),
-            mirror.action(torch.from_numpy(episodes.action), every).numpy(),
-        )
+    learner, _ = _learner()
+    mirror, every = Mirror(learner.contract), torch.ones(3, dtype=torch.bool)
+    episodes = learner.buffer.episodes
+    reflected = dataclasses.replace(
+        episodes,
+        observation=mirror.observation(episodes.observation, every),
+        action=mirror.action(episodes.action, every),
     )
-    expected = reflected.episodes.before(episode, time, 3)
-    found: Any = learner._mirror_past(learner._past(learner.buffer.episodes, episode, time), left)
-    for of_reflection, of_window in zip(expected, found, strict=True):
-        torch.testing.assert_close(of_window, of_reflection)
+    goals = mirror.goal(torch.randn(3, 3), every)
+    for time in (0, 2, 7, 50):
+        at = torch.arange(3), torch.full((3,), time), goals
+        torch.testing.assert_close(learner._inputs_at(episodes, *at, every), learner._inputs_at(reflected, *at, None))
 
 
 def test_playing_and_replay_see_the_same():

@@ -42,7 +42,7 @@ def _finish(trainer):
     return progress
 
 
-@pytest.mark.parametrize("override", ["network.history=0", "network.history=2"])
+@pytest.mark.parametrize("override", ["network.history=0", "network.history=2", "network.asymmetric=true"])
 def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, override):
     whole = _trainer(tmp_path / "whole", 800, override)
     _finish(whole)
