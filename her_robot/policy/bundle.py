@@ -21,6 +21,7 @@ from her_robot import configuration, resources
 from her_robot.configuration import write_atomically
 from her_robot.contract import CONTRACTS, Contract, contract_of, differences, goal_difference
 from her_robot.errors import BundleError, ConfigurationError
+from her_robot.policy import lstm
 from her_robot.policy.episode_memory import EpisodeMemory
 
 FORMAT_VERSION, MEMORY_FORMAT_VERSION = 1, 2
@@ -37,6 +38,8 @@ class MemoryContract:
 
     history: int = 0
     """How many pairs of observation and action before the present observation it sees."""
+    recurrent_size: int = 0
+    """Units of its LSTM; 0 where it has none."""
 
     def __bool__(self) -> bool:
         return self != MemoryContract()
@@ -55,7 +58,8 @@ class PolicyBundle:
 
     def memory(self) -> EpisodeMemory:
         """What this policy remembers at the start of an episode: nothing."""
-        return EpisodeMemory(self.remembers.history, self.contract.action_size)
+        # An LSTM sees its last action beside the present.
+        return EpisodeMemory(1 if self.remembers.recurrent_size else self.remembers.history, self.contract.action_size)
 
     def act(self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory | None = None) -> np.ndarray:
         """Deterministic actions in [-1, 1].
@@ -80,8 +84,12 @@ class PolicyBundle:
             return self._network(self._inputs(observation, desired_goal))
         if memory is None:
             raise ValueError("this policy remembers its episode: give act() the same memory() at every step of it")
-        present = self._inputs(observation, desired_goal)
-        action = self._network(np.concatenate([present, self._past(observation, desired_goal, memory)], axis=-1))
+        seen = [self._inputs(observation, desired_goal)]
+        if self.remembers.history:
+            seen.append(self._past(observation, desired_goal, memory))
+        if self.remembers.recurrent_size:
+            seen.append(self._recall(seen[0], observation, memory))
+        action = self._network(np.concatenate(seen, axis=-1))
         memory.record(observation, action)
         return action
 
@@ -96,6 +104,13 @@ class PolicyBundle:
         goals = np.broadcast_to(desired_goal[..., None, :], (*observations.shape[:-1], desired_goal.shape[-1]))
         seen = self._everything(observations, goals)[..., self.tensors["inputs.past_columns"]]
         return np.concatenate([seen, actions], axis=-1).reshape(*observation.shape[:-1], -1)
+
+    def _recall(self, present: np.ndarray, observation: np.ndarray, memory: EpisodeMemory) -> np.ndarray:
+        """What the LSTM makes of the episode so far, float32 (..., recurrent_size)."""
+        _, actions = memory.before(observation)
+        state = memory.state or lstm.initial_state(self.tensors, present.shape[:-1])
+        memory.state = lstm.step(self.tensors, np.concatenate([present, actions[..., 0, :]], axis=-1), state)
+        return memory.state[0]
 
     def _everything(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
         seen = {"observation": observation, "goal": desired_goal}

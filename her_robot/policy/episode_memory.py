@@ -5,6 +5,7 @@ before does (Peng et al. 2017, arXiv 1710.06537).
 """
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +26,14 @@ class EpisodeMemory:
         self._action_size = action_size
         self._observations: deque[np.ndarray] = deque(maxlen=length)
         self._actions: deque[np.ndarray] = deque(maxlen=length)
+        self.state: Any = None
+        """What a recurrent network carries over to the next step; None before the first."""
 
     def reset(self) -> None:
         """Forget everything: an episode begins."""
         self._observations.clear()
         self._actions.clear()
+        self.state = None
 
     def before(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What was seen and done before `observation` (..., o): observations (..., length, o) and actions (..., length,

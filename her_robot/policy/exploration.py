@@ -3,10 +3,10 @@
 import numpy as np
 
 from her_robot.contract import Contract
+from her_robot.policy.acting import Policy
 from her_robot.policy.config import ExplorationConfig
 from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.policy.guide import GUIDES, approach_object
-from her_robot.policy.learner import Policy
 from her_robot.policy.replay import Episodes
 from her_robot.sim.goal_env import BatchedGoalEnv
 

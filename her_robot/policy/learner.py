@@ -1,5 +1,6 @@
 """What learns: networks, normalisers, replay and the sampling of batches. It knows nothing of environments."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Literal
 
@@ -9,69 +10,26 @@ from torch import Tensor
 
 from her_robot.contract import Contract, is_lost
 from her_robot.errors import TrainingDivergedError
+from her_robot.policy.acting import Policy, RecurrentPolicy
 from her_robot.policy.agent import Agent, Batch, Losses
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.ddpg import Ddpg, Td3
-from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.policy.guide import GUIDES
 from her_robot.policy.her import hindsight_goals
 from her_robot.policy.inputs import Inputs
 from her_robot.policy.mirror import Mirror
-from her_robot.policy.perceptron import Perceptron
 from her_robot.policy.processes import Processes
+from her_robot.policy.recurrent import RecurrentDdpg, RecurrentTd3, Sequences
 from her_robot.policy.replay import Episodes, ReplayBuffer, StoredEpisodes, never_lost
-from her_robot.policy.sac import Sac, sample_actions
+from her_robot.policy.sac import Sac
 
 ALGORITHMS: dict[str, type[Agent]] = {"ddpg": Ddpg, "td3": Td3, "sac": Sac}
 """By their names in the configuration."""
+RECURRENT_ALGORITHMS = {"ddpg": RecurrentDdpg, "td3": RecurrentTd3}
+"""Those that learn with recurrent networks."""
 
 _UPDATES_PER_DRAW = 20
 """Batches drawn together: drawing many at once costs little more than drawing one."""
-
-
-class Policy:
-    """A copy of the learner's policy that acts while the learner goes on, in float32 as a bundle does."""
-
-    def __init__(self, actor: Perceptron, inputs: Inputs, action_size: int, device: torch.device) -> None:
-        self._actor, self._inputs, self._device = actor, inputs, device
-        self._action_size = action_size
-
-    def memory(self) -> EpisodeMemory:
-        """What this policy remembers at the start of an episode, or of several side by side."""
-        return EpisodeMemory(self._inputs.history, self._action_size)
-
-    def act(self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory) -> np.ndarray:
-        """Deterministic actions (n, action_size), which `memory` takes in as those that are commanded.
-
-        Args:
-            observation: (n, observation_size).
-            desired_goal: (n, goal_size).
-            memory: of the episodes so far.
-        """
-        outputs = self._outputs(observation, desired_goal, memory)
-        action = torch.tanh(outputs[:, : self._action_size]).cpu().numpy()
-        memory.record(observation, action)
-        return action
-
-    def explore(
-        self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory, rng: np.random.Generator
-    ) -> np.ndarray:
-        """Actions to explore with: drawn, if the policy is stochastic, and otherwise those of `act`. Whoever explores
-        tells `memory` what is commanded in the end."""
-        outputs = self._outputs(observation, desired_goal, memory).cpu().numpy()
-        if outputs.shape[-1] == self._action_size:
-            return np.tanh(outputs)
-        return sample_actions(outputs, rng)
-
-    def _outputs(self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory) -> Tensor:
-        past = None
-        if self._inputs.history:
-            observations, actions = memory.before(observation)
-            past = self._tensor(observations), self._tensor(actions)
-        return self._actor(self._inputs(self._tensor(observation), self._tensor(desired_goal), past))
-
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.asarray(values, np.float32)).to(self._device)
 
 
 class Learner:
@@ -93,17 +51,7 @@ class Learner:
         self.device = self._processes.device
         self._generator = torch.Generator(self.device).manual_seed(config.seed * 1000)
         self.inputs = Inputs(contract, config.normalizer, config.network, self.device)
-        self.agent = ALGORITHMS[config.agent.algorithm](
-            self.inputs.size,
-            contract.action_size,
-            config.network,
-            config.agent,
-            self.device,
-            self._generator,
-            self._processes.average,
-            beside and self.device.type == "cpu" and self._processes.count == 1,
-            self.inputs.privileged_size,
-        )
+        self.agent = self._new_agent(beside and self.device.type == "cpu" and self._processes.count == 1)
         if self._processes.rank:
             # Networks begin alike in all processes; from here on each makes draws of its own.
             self._generator.manual_seed(config.seed * 1000 + self._processes.rank)
@@ -124,7 +72,8 @@ class Learner:
     def policy(self, averaged: bool = False) -> Policy:
         """A copy of the policy as it is now; `averaged`: the one to measure and export, not to explore with."""
         actor = (self.agent.averaged_actor if averaged else self.agent.actor).in_float32()
-        return Policy(actor, self.inputs.snapshot(), self.contract.action_size, self.device)
+        kind = RecurrentPolicy if isinstance(self.agent, RecurrentDdpg) else Policy
+        return kind(actor, self.inputs.snapshot(), self.contract.action_size, self.device)
 
     def take_in(self, episodes: Episodes) -> None:
         """Store episodes, and let the normalisers see them."""
@@ -146,8 +95,7 @@ class Learner:
         critic_losses, values = [], []
         while updates:
             drawn = min(updates, _UPDATES_PER_DRAW)
-            for batch in self._batches(drawn, guided=imitation > 0.0):
-                critic_loss, value = self.agent.update(batch, imitation)
+            for critic_loss, value in self._updates(drawn, imitation):
                 critic_losses.append(critic_loss)
                 if value is not None:
                     values.append(value)
@@ -164,9 +112,27 @@ class Learner:
             )
         return losses
 
+    def _updates(self, count: int, imitation: float) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Draw batches for some updates, and make them."""
+        guided = imitation > 0.0
+        if isinstance(self.agent, RecurrentDdpg):
+            for sequences in self._sequences(count, guided):
+                yield self.agent.update(sequences, imitation)
+        else:
+            for batch in self._batches(count, guided):
+                yield self.agent.update(batch, imitation)
+
     def close(self) -> None:
         """End what goes on beside."""
         self.agent.close()
+
+    def _new_agent(self, beside: bool) -> Agent | RecurrentDdpg:
+        config, sizes = self._config, (self.inputs.size, self.contract.action_size)
+        shared = (*sizes, config.network, config.agent, self.device, self._generator, self._processes.average)
+        privileged = self.inputs.privileged_size
+        if config.network.recurrent != "none":
+            return RECURRENT_ALGORITHMS[config.agent.algorithm](*shared, privileged=privileged)
+        return ALGORITHMS[config.agent.algorithm](*shared, beside=beside, privileged=privileged)
 
     def random_state(self) -> np.ndarray:
         """State of the generator behind all draws."""
@@ -180,29 +146,61 @@ class Learner:
         """Transitions with goals in hindsight and, where it is `guided`, with what the guide would do about them."""
         size, episodes = self._config.batch_size, self.buffer.episodes
         episode, step = self.buffer.draw(count * size, self._generator)
-        goals, _ = hindsight_goals(
-            episodes.achieved_goal,
-            episodes.desired_goal,
-            episode,
-            step,
-            self._config.relabel,
-            self._generator,
-            episodes.last,
-        )
+        goals = self._goals(episodes, episode, step)
         rewards, discounts, ahead = self._returns(episodes, episode, step, goals)
-        reflected = None
-        if self._mirror:
-            reflected = torch.rand(len(step), generator=self._generator, device=self.device) < 0.5
+        reflected = self._draw_reflected(len(step))
         goals = self._reflect("goal", goals, reflected)
         action = self._reflect("action", episodes.action[episode, step], reflected)
         inputs = (self._inputs_at(episodes, episode, time, goals, reflected) for time in (step, ahead))
         tensors = [*inputs, action, rewards, discounts]
         if guided:
-            observation = self._reflect("observation", episodes.observation[episode, step], reflected)
-            guide = GUIDES[self.contract.task](self.contract, observation.cpu().numpy(), goals.cpu().numpy())
-            tensors.append(torch.from_numpy(guide.astype(np.float32)).to(self.device))
+            tensors.append(self._guide_actions(episodes, episode, step, goals, reflected))
         parts = [tensor.view(count, size, *tensor.shape[1:]) for tensor in tensors]
         return [Batch(*(part[i] for part in parts)) for i in range(count)]
+
+    def _sequences(self, count: int, guided: bool) -> list[Sequences]:
+        """Whole episodes, each with one goal: in hindsight it is one for a step that is drawn from it."""
+        episodes, steps = self.buffer.episodes, self.contract.episode_steps
+        size = max(1, round(self._config.batch_size / steps))
+        episode, step = self.buffer.draw(count * size, self._generator)
+        goals, reflected = self._goals(episodes, episode, step), self._draw_reflected(len(episode))
+        # A row for each time of each episode, time first: as if they had been drawn one by one.
+        times = torch.arange(steps + 1, device=self.device).repeat_interleave(len(episode))
+        episode, goals = episode.repeat(steps + 1), goals.repeat(steps + 1, 1)
+        reflected = None if reflected is None else reflected.repeat(steps + 1)
+        of_steps = slice(len(times) * steps // (steps + 1))
+        rewards, discounts, ahead = self._returns(episodes, episode[of_steps], times[of_steps], goals[of_steps])
+        counts = (times <= episodes.last[episode])[of_steps].float()
+        goals = self._reflect("goal", goals, reflected)
+        inputs = self._inputs_at(episodes, episode, times, goals, reflected)
+        previous = self._reflect("action", episodes.before(episode, times, 1)[1][:, 0], reflected)
+        tensors = [inputs, previous, rewards, discounts, ahead, counts]
+        if guided:
+            some = None if reflected is None else reflected[of_steps]
+            at = episode[of_steps], times[of_steps], goals[of_steps], some
+            tensors.append(self._guide_actions(episodes, *at))
+        parts = [tensor.view(-1, count, size, *tensor.shape[1:]) for tensor in tensors]
+        return [Sequences(*(part[:, i] for part in parts)) for i in range(count)]
+
+    def _goals(self, episodes: StoredEpisodes, episode: Tensor, step: Tensor) -> Tensor:
+        """Goals (n, goal_size) in hindsight, not reflected."""
+        relabel, generator = self._config.relabel, self._generator
+        achieved, desired = episodes.achieved_goal, episodes.desired_goal
+        return hindsight_goals(achieved, desired, episode, step, relabel, generator, episodes.last)[0]
+
+    def _draw_reflected(self, size: int) -> Tensor | None:
+        """Which of `size` rows shall be reflected, boolean (size,); None for none."""
+        if self._mirror is None:
+            return None
+        return torch.rand(size, generator=self._generator, device=self.device) < 0.5
+
+    def _guide_actions(
+        self, episodes: StoredEpisodes, episode: Tensor, time: Tensor, goals: Tensor, reflected: Tensor | None
+    ) -> Tensor:
+        """What the task's guide would do at some times (n, action_size). The arguments are those of `_inputs_at`."""
+        observation = self._reflect("observation", episodes.observation[episode, time], reflected)
+        guide = GUIDES[self.contract.task](self.contract, observation.cpu().numpy(), goals.cpu().numpy())
+        return torch.from_numpy(guide.astype(np.float32)).to(self.device)
 
     def _inputs_at(
         self, episodes: StoredEpisodes, episode: Tensor, time: Tensor, goals: Tensor, reflected: Tensor | None

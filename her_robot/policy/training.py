@@ -18,6 +18,7 @@ from gymnasium.vector import AutoresetMode
 from her_robot.contract import contract_of, is_success
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.errors import CheckpointError, TrainingDivergedError
+from her_robot.policy.acting import Policy
 from her_robot.policy.agent import Losses
 from her_robot.policy.checkpoint import (
     Checkpoint,
@@ -29,7 +30,7 @@ from her_robot.policy.checkpoint import (
 )
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.exploration import Explorer
-from her_robot.policy.learner import Learner, Policy
+from her_robot.policy.learner import Learner
 from her_robot.policy.processes import Processes
 from her_robot.policy.replay import Episodes
 from her_robot.sim.goal_env import BatchedGoalEnv

@@ -11,6 +11,7 @@ from her_robot.policy.config import load_config
 from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.policy.learner import Learner
 from her_robot.policy.mirror import Mirror
+from her_robot.policy.perceptron import Perceptron
 from her_robot.policy.replay import Episodes, ReplayBuffer
 
 TOY = [
@@ -126,13 +127,14 @@ def test_a_reflected_window_is_the_window_of_the_reflected_episode():
 
 def test_playing_and_replay_see_the_same():
     learner, episodes = _learner("network.precision=float32")
-    policy, goal = learner.policy(), episodes.desired_goal
+    policy, goal, actor = learner.policy(), episodes.desired_goal, learner.agent.actor
+    assert isinstance(actor, Perceptron)
     memory, rng = policy.memory(), np.random.default_rng(0)
     for time in range(6):
         observation = episodes.observation[:, time]
         found = policy.explore(observation, goal, memory, rng)
         past = learner.buffer.episodes.before(torch.arange(3), torch.full((3,), time), 3)
         inputs = learner.inputs(torch.from_numpy(observation), torch.from_numpy(goal), past)
-        np.testing.assert_allclose(found, torch.tanh(learner.agent.actor(inputs)).numpy(), atol=1e-5)
+        np.testing.assert_allclose(found, torch.tanh(actor(inputs)).numpy(), atol=1e-5)
         # What is commanded in the end is what is remembered, not what the policy would have done.
         memory.record(observation, episodes.action[:, time])

@@ -42,12 +42,14 @@ def _finish(trainer):
     return progress
 
 
-@pytest.mark.parametrize("override", ["network.history=0", "network.history=2", "network.asymmetric=true"])
-def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, override):
-    whole = _trainer(tmp_path / "whole", 800, override)
+@pytest.mark.parametrize(
+    "overrides", [[], ["network.history=2", "network.asymmetric=true"], ["network.recurrent=lstm"]]
+)
+def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, overrides):
+    whole = _trainer(tmp_path / "whole", 800, *overrides)
     _finish(whole)
-    _finish(_trainer(tmp_path / "parts", 600, override))
-    resumed = _trainer(tmp_path / "parts", 800, override)
+    _finish(_trainer(tmp_path / "parts", 600, *overrides))
+    resumed = _trainer(tmp_path / "parts", 800, *overrides)
     resumed.resume()
     assert resumed.progress.env_steps == 600
     _finish(resumed)
