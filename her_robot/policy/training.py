@@ -18,6 +18,7 @@ from gymnasium.vector import AutoresetMode
 from her_robot.contract import contract_of, is_success
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.errors import CheckpointError, TrainingDivergedError
+from her_robot.policy.acting import Policy
 from her_robot.policy.agent import Losses
 from her_robot.policy.checkpoint import (
     Checkpoint,
@@ -29,7 +30,7 @@ from her_robot.policy.checkpoint import (
 )
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.exploration import Explorer
-from her_robot.policy.learner import Learner, Policy
+from her_robot.policy.learner import Learner
 from her_robot.policy.processes import Processes
 from her_robot.policy.replay import Episodes
 from her_robot.sim.goal_env import BatchedGoalEnv
@@ -86,7 +87,7 @@ class Trainer:
         self._env.reset(seed=config.seed + _SEEDS_OF_A_PROCESS * rank)
         self._evaluation_envs = _evaluation_envs(config, threads, self.preset)
         self._rng = np.random.default_rng([config.seed, 1, rank])
-        self._explorer = Explorer(self._env, config.exploration, self._rng)
+        self._explorer = Explorer(self._env, config.exploration, self._rng, config.network.asymmetric)
         self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
         self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None)
 
@@ -251,9 +252,10 @@ def evaluate_batched(env: BatchedGoalEnv, policy: Policy, seeds: range) -> int:
         chunk = list(seeds[start : start + env.num_envs])
         padded: list[int | None] = [*chunk, *chunk[:1] * (env.num_envs - len(chunk))]
         observation, _ = env.reset(seed=padded)
+        memory = policy.memory()
         success = np.zeros(env.num_envs, bool)
         for _ in range(env.contract.episode_steps):
-            action = policy.act(observation["observation"], observation["desired_goal"])
+            action = policy.act(observation["observation"], observation["desired_goal"], memory)
             observation, _, _, _, info = env.step(action)
             success = info["is_success"]
         successes += int(success[: len(chunk)].sum())

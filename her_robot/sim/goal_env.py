@@ -110,6 +110,10 @@ class BatchedGoalEnv(VectorEnv):
             observation = self._observation(self._seen)
         return observation, reward, np.zeros(self.num_envs, bool), truncated, info
 
+    def true_observation(self) -> np.ndarray:
+        """The present observation of perfect sensors, (num_envs, observation_size): for those who may see the truth."""
+        return contracts.observation(self.contract, self._state)
+
     def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any = None) -> np.ndarray:
         """Sparse reward of goals (..., g), float32 (...)."""
         return contracts.sparse_reward(self.contract, achieved_goal, desired_goal)

@@ -1,0 +1,87 @@
+"""Critics that see the truth, and an actor that does not."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode
+
+from her_robot.contract import contract_of, term_slice
+from her_robot.domain_rand.preset import load_preset
+from her_robot.policy.agent import Batch
+from her_robot.policy.config import AgentConfig, ExplorationConfig, NetworkConfig, load_config
+from her_robot.policy.exploration import Explorer
+from her_robot.policy.learner import ALGORITHMS, Learner
+from her_robot.policy.mirror import Mirror
+from her_robot.sim.goal_env import BatchedGoalEnv
+
+TOY = ["network.asymmetric=true", "network.hidden_sizes=[8, 8]", "buffer_steps=800", "batch_size=64"]
+
+
+@pytest.fixture(scope="module")
+def played():
+    """Episodes under imperfect sensors, with the truth."""
+    env = BatchedGoalEnv("fetch_push", 4, 1, load_preset("robot_loop"), AutoresetMode.DISABLED)
+    env.reset(seed=3)
+    episodes = Explorer(env, ExplorationConfig(), np.random.default_rng(0), with_truth=True).play(None)
+    env.close()
+    return episodes
+
+
+def test_the_truth_is_what_perfect_sensors_would_tell(played):
+    where = term_slice(contract_of("fetch_push"), "object_pos")
+    assert played.truth.shape == played.observation.shape
+    np.testing.assert_array_equal(played.truth[..., where], played.achieved_goal)
+    assert not np.array_equal(played.observation[..., where], played.achieved_goal)
+
+
+@pytest.mark.parametrize("mirrored", ["false", "true"])
+def test_a_batch_holds_the_truth_behind_what_the_actor_sees(played, mirrored):
+    config = load_config("fetch_push", "fast", [*TOY, f"replay.mirrored={mirrored}", "replay.end_when_lost=false"])
+    learner = Learner(contract_of("fetch_push"), config)
+    learner.take_in(played)
+    (batch,) = learner._batches(1, guided=False)
+    inputs = learner.inputs
+    assert batch.inputs.shape[1] == inputs.size + inputs.privileged_size
+    truth = torch.from_numpy(played.truth).flatten(0, 1)
+    both = [truth, Mirror(learner.contract).observation(truth, torch.ones(len(truth), dtype=torch.bool))]
+    # Without what depends on the goal: the last three numbers.
+    known = torch.cat([inputs.of_truth(each, torch.zeros(len(each), 3))[:, :-3] for each in both])
+    for found in (batch.inputs, batch.next_inputs):
+        distance = torch.cdist(found[:, inputs.size : -3], known, compute_mode="donot_use_mm_for_euclid_dist")
+        assert distance.min(dim=1).values.max() < 1e-3
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_critics_see_it_and_the_actor_does_not(algorithm):
+    def agent():
+        network = NetworkConfig(hidden_sizes=(16, 16), precision="float32")
+        generator = torch.Generator().manual_seed(0)
+        cpu: Any = torch.device("cpu")
+        return ALGORITHMS[algorithm](5, 2, network, AgentConfig(), cpu, generator, privileged=3)
+
+    generator = torch.Generator().manual_seed(1)
+    inputs, next_inputs = torch.randn((2, 32, 8), generator=generator)
+    actions, rest = torch.zeros(32, 2), (-torch.ones(32), torch.full((32,), 0.5))
+    batch = Batch(inputs, next_inputs, actions, *rest)
+    first, second = agent(), agent()
+    assert (first.actor.inputs, first.critic[0].inputs) == (5, 10)
+    loss, _ = first.update(batch)
+    other = inputs.clone()
+    other[:, 5:] += 1.0
+    assert second.update(Batch(other, next_inputs, actions, *rest))[0] != loss
+
+
+def test_the_bundle_is_as_without(played, tmp_path):
+    from her_robot.policy.bundle import PolicyBundle
+    from her_robot.policy.export import export_bundle
+
+    config = load_config("fetch_push", "fast", TOY)
+    learner = Learner(contract_of("fetch_push"), config)
+    learner.take_in(played)
+    learner.learn(3)
+    export_bundle(learner, config, load_preset("none")).save(tmp_path)
+    bundle, policy = PolicyBundle.load(tmp_path), learner.policy(averaged=True)
+    seen = played.observation[:, 5], played.desired_goal
+    np.testing.assert_allclose(bundle.act(*seen), policy.act(*seen, policy.memory()), atol=1e-5)
