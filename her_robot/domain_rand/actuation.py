@@ -111,6 +111,17 @@ class Actuation:
             return {}
         return {"scale": float(scale), "axis_scale": axis_scale.tolist()} | self._drawn(row)
 
+    def under_way(self) -> np.ndarray:
+        """What has been commanded and has not yet taken effect, summed over the periods to come, (num_envs, 3): waiting
+        actions, and how far a gripper that is told nothing more would still go on, in units of the action."""
+        waits = np.arange(len(self._pending))[:, None] < self._delay
+        waiting = np.einsum("pni,pn->ni", self._pending[:, :, :3], waits) * self._scale
+        smoothed = self._effective * self._smoothing / (1.0 - self._smoothing)
+        periods = np.floor(np.abs(self._effective) / self._slew_limit)
+        braked = self._effective * periods - np.sign(self._effective) * self._slew_limit * periods * (periods + 1) / 2.0
+        going_on = np.where(np.abs(braked) > np.abs(smoothed), braked, smoothed)
+        return np.where(self._nominal[:, None], 0.0, waiting + going_on)
+
     def apply(self, actions: np.ndarray, finger_position: np.ndarray) -> np.ndarray:
         """The action that takes effect in this period, float32 (num_envs, 4).
 

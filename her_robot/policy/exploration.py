@@ -81,7 +81,8 @@ class Explorer:
             approaching &= distance > self._near
             action[approaching] = towards[approaching]
         if guided.any() and self._guide is not None:
-            action[guided] = self._guide(self._contract, observation[guided], desired_goal[guided])
+            seen = self._env.true_observation() if self._with_truth else observation
+            action[guided] = self._guide(self._contract, seen[guided], desired_goal[guided])
         action = np.clip(action + config.noise * rng.standard_normal(shape), -1.0, 1.0)
         explores = rng.random(len(action)) < config.random_action
         return np.where(explores[:, None], uniform, action)

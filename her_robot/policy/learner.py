@@ -198,7 +198,8 @@ class Learner:
         self, episodes: StoredEpisodes, episode: Tensor, time: Tensor, goals: Tensor, reflected: Tensor | None
     ) -> Tensor:
         """What the task's guide would do at some times (n, action_size). The arguments are those of `_inputs_at`."""
-        observation = self._reflect("observation", episodes.observation[episode, time], reflected)
+        seen = episodes.truth if self._config.network.asymmetric else episodes.observation
+        observation = self._reflect("observation", seen[episode, time], reflected)
         guide = GUIDES[self.contract.task](self.contract, observation.cpu().numpy(), goals.cpu().numpy())
         return torch.from_numpy(guide.astype(np.float32)).to(self.device)
 

@@ -36,6 +36,29 @@ def test_the_truth_is_what_perfect_sensors_would_tell(played):
     assert not np.array_equal(played.observation[..., where], played.achieved_goal)
 
 
+def test_the_truth_anticipates_what_is_under_way():
+    """A gripper that is told to go up late: the truth has it higher than it is, until it is there."""
+    from her_robot.domain_rand.actuation import ActuationConfig
+    from her_robot.domain_rand.preset import RandomizationPreset
+
+    contract = contract_of("fetch_push")
+    grip, relative = (term_slice(contract, name) for name in ("grip_pos", "object_rel_pos"))
+    preset = RandomizationPreset(nominal_fraction=0.0, actuation=ActuationConfig(delay_steps=(3, 3)))
+    env = BatchedGoalEnv("fetch_push", 2, 1, preset, AutoresetMode.DISABLED)
+    env.reset(seed=[1, 2])
+    actions = [np.array([[0.0, 0.0, height, 0.0]] * 2) for height in (1.0, 0.0, 0.0, 0.0, 0.0)]
+    ahead, behind = [], []
+    for action in actions:
+        observation = env.step(action)[0]["observation"]
+        truth = env.true_observation()
+        ahead.append(truth[:, grip] - observation[:, grip])
+        behind.append(truth[:, relative] - observation[:, relative])
+    env.close()
+    np.testing.assert_array_equal([step[:, 2] > 1e-3 for step in ahead], [[True] * 2] * 3 + [[False] * 2] * 2)
+    np.testing.assert_allclose(ahead, -np.array(behind), atol=1e-12)
+    np.testing.assert_allclose(ahead[0], [[0.0, 0.0, 0.35 * contract.action_scale]] * 2, atol=1e-9)
+
+
 @pytest.mark.parametrize("mirrored", ["false", "true"])
 def test_a_batch_holds_the_truth_behind_what_the_actor_sees(played, mirrored):
     config = load_config("fetch_push", "fast", [*TOY, f"replay.mirrored={mirrored}", "replay.end_when_lost=false"])
