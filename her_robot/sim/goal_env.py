@@ -28,9 +28,9 @@ from her_robot.sim.tasks import fetch_task
 
 _ANTICIPATED = 0.35
 """Part of a commanded displacement that is counted as made already. The weld drags the gripper by 0.65 of it; but with
-about half of that a scripted guide does best under delay, be it 0.08 or 0.16 s (measured in push, and pick and place)."""
+about half of that a scripted guide does best under delay (measured in push, and pick and place, at 0.12 s)."""
 _HELD_GAP, _BETWEEN_FINGERS = 0.0525, 0.03
-"""With a smaller gap, fingers hold an object whose centre is within this of the point between them, in each axis [m]."""
+"""With a smaller gap, fingers hold an object whose centre is this near to the point between them, in each axis [m]."""
 _RANDOMIZATION_STREAM = 1
 """Keeps the draws of randomisation apart from those of resets, which must be Gymnasium-Robotics' own."""
 _START_STREAM = 2
@@ -116,9 +116,10 @@ class BatchedGoalEnv(VectorEnv):
         return observation, reward, np.zeros(self.num_envs, bool), truncated, info
 
     def true_observation(self) -> np.ndarray:
-        """The present observation of perfect sensors, (num_envs, observation_size), with the gripper, and what it holds,
-        on the way to where they will be when all that has been commanded has taken effect: for those in training who may
-        see the truth.
+        """The present observation of perfect sensors, (num_envs, observation_size): for those who may see the truth.
+
+        The gripper, and what it holds, are ahead of where they are, by some of what has been commanded and has not yet
+        taken effect.
 
         What is under way decides what an action is good for, as much as what is there (Katsikopoulos and Engelbrecht
         2003, "Markov decision processes with delays and asynchronous cost collection").

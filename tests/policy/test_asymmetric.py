@@ -55,8 +55,8 @@ def test_the_truth_anticipates_what_is_under_way():
         behind.append(truth[:, relative] - observation[:, relative])
     env.close()
     np.testing.assert_array_equal([step[:, 2] > 1e-3 for step in ahead], [[True] * 2] * 3 + [[False] * 2] * 2)
-    np.testing.assert_allclose(ahead, -np.array(behind), atol=1e-12)
-    np.testing.assert_allclose(ahead[0], [[0.0, 0.0, 0.35 * contract.action_scale]] * 2, atol=1e-9)
+    np.testing.assert_allclose(ahead, -np.array(behind), atol=1e-6)
+    np.testing.assert_allclose(ahead[0], [[0.0, 0.0, 0.35 * contract.action_scale]] * 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("mirrored", ["false", "true"])
