@@ -48,11 +48,14 @@ def evaluate_in_simulation(
         else make_gymnasium_env(contract.environment, render_mode="rgb_array" if video else None)
     )
     recorder = _VideoRecorder(video) if video else None
-    results = []
+    results, drawn = [], []
     try:
         for seed in seeds:
+            beginning, _ = env.reset(seed=seed)
+            if randomization is not None:
+                drawn.append(env.drawn)
             distances, positions = [], []
-            for observation in _play(env, bundle, seed):
+            for observation in _play(env, bundle, beginning):
                 distances.append(float(goal_distance(observation["achieved_goal"], observation["desired_goal"])))
                 positions.append(tuple(observation["observation"][grip].tolist()))
                 if recorder:
@@ -67,8 +70,10 @@ def evaluate_in_simulation(
         env.close()
         if recorder:
             recorder.close()
-    where = contract.environment if randomization is None else f"{contract.task}, randomised"
-    return Evaluation(contract.task, "sim", str(bundle.path), tuple(results), {"environment": where})
+    extra: dict[str, Any] = {"environment": contract.environment}
+    if randomization is not None:
+        extra = {"environment": f"{contract.task}, randomised", "drawn": drawn}
+    return Evaluation(contract.task, "sim", str(bundle.path), tuple(results), extra)
 
 
 def film_episode(bundle: PolicyBundle, seed: int) -> Film:
@@ -76,7 +81,7 @@ def film_episode(bundle: PolicyBundle, seed: int) -> Film:
     contract = bundle.contract
     env: Any = make_gymnasium_env(contract.environment, render_mode="rgb_array")
     try:
-        frames = tuple(thumbnail(env.render()) for _ in _play(env, bundle, seed))
+        frames = tuple(thumbnail(env.render()) for _ in _play(env, bundle, env.reset(seed=seed)[0]))
     finally:
         env.close()
     return Film(seed, frames, 1.0 / contract.control_period)
@@ -86,16 +91,15 @@ def last_image(bundle: PolicyBundle, seed: int) -> np.ndarray:
     """How an episode of the unmodified environment ends, RGB (height, width, 3) uint8."""
     env: Any = make_gymnasium_env(bundle.contract.environment, render_mode="rgb_array")
     try:
-        for _ in _play(env, bundle, seed):
+        for _ in _play(env, bundle, env.reset(seed=seed)[0]):
             pass
         return env.render()
     finally:
         env.close()
 
 
-def _play(env: Any, bundle: PolicyBundle, seed: int) -> Iterator[dict[str, np.ndarray]]:
-    """Observations after each step of one episode."""
-    observation, _ = env.reset(seed=seed)
+def _play(env: Any, bundle: PolicyBundle, observation: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """Observations after each step of one episode that begins with `observation`."""
     memory = bundle.memory()
     for _ in range(bundle.contract.episode_steps):
         observation, *_ = env.step(bundle.act(observation["observation"], observation["desired_goal"], memory))

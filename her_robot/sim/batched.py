@@ -1,23 +1,21 @@
 """Many Fetch simulations side by side, stepped natively on all cores.
 
-Each row has an `MjModel` of its own, so that each can be randomised, and an `MjData`. A step of the batch is one
-`mj_step(model, data, substeps)` a row; MuJoCo releases the GIL meanwhile, so plain threads use all cores. What Python
-does for a row is kept to calls of MuJoCo and copies; the arithmetic is done for all rows at once. The semantics of a
-step and of a reset are those of Gymnasium-Robotics (`fetch_env.py`, `utils/mujoco_utils.py`), and trajectories agree
-bit by bit where the model is not randomised.
+Each row has an `MjModel` of its own, so that each can be randomised (`domain_rand.physics`), and an `MjData`. A step of
+the batch is one `mj_step(model, data, substeps)` a row; MuJoCo releases the GIL meanwhile, so plain threads use all
+cores. What Python does for a row is kept to calls of MuJoCo and copies; the arithmetic is done for all rows at once.
+The semantics of a step and of a reset are those of Gymnasium-Robotics (`fetch_env.py`, `utils/mujoco_utils.py`), and
+trajectories agree bit by bit where the model is not randomised.
 """
 
 import copy
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import mujoco
 import numpy as np
 
 from her_robot.contract import ObjectState, RobotState
-from her_robot.domain_rand.distribution import Range
-from her_robot.domain_rand.physics import randomize_model
 from her_robot.sim.tasks import FetchTask
 from her_robot.sim.trim import ArmCollisions
 
@@ -68,29 +66,30 @@ class BatchedSimulation:
             row: index of the row.
             object_position: world x and y (2,) [m]; None in tasks without an object.
             object_yaw: heading of the object about world z [rad].
-            height_offset: how far this row's table, and so its object, stands above the nominal height [m].
+            height_offset: how far the object's centre lies above the nominal height [m]: on a higher table, or as a
+                larger object.
         """
         self.rows[row].reset(object_position, object_yaw, height_offset)
 
-    def randomize(self, row: int, ranges: Mapping[str, Range], rng: np.random.Generator) -> dict[str, float]:
-        """Draw one row's model anew, before its reset; with no ranges it becomes the nominal one.
+    def push(self, forces: np.ndarray) -> None:
+        """Push the objects until the next call, at their centres of mass, with `forces` (num_envs, 3), world frame
+        [N]."""
+        for row, force in zip(self.rows, forces, strict=True):
+            row.object_force[:] = force
 
-        Returns:
-            What was drawn, by parameter, in the units of `domain_rand.physics.PARAMETERS`.
-        """
-        return randomize_model(self.rows[row].model, self.task.model, self.rows[row].data, ranges, rng)
-
-    def step(self, actions: np.ndarray) -> RobotState:
+    def step(self, actions: np.ndarray, substeps: np.ndarray | None = None) -> RobotState:
         """Advance every row by one control period.
 
         Args:
             actions: (num_envs, 4), clipped to [-1, 1].
+            substeps: physics steps of each row, int (num_envs,); default: those of the task.
         """
         actions = np.clip(np.asarray(actions, dtype=np.float32), -1.0, 1.0)
         if actions.shape != (self.num_envs, 4):
             raise ValueError(f"actions have shape {actions.shape}, expected {(self.num_envs, 4)}")
         self._switch_collisions()
-        self._for_each(lambda row: self.rows[row].step(actions[row]), range(self.num_envs))
+        counts = [self.task.substeps] * self.num_envs if substeps is None else substeps.tolist()
+        self._for_each(lambda row: self.rows[row].step(actions[row], counts[row]), range(self.num_envs))
         return self.state()
 
     def state(self) -> RobotState:
@@ -195,6 +194,7 @@ class Row:
         ]
         if readings.object_position is not None and readings.object_rotation is not None:
             self._object_qpos = model.joint("object0:joint").qposadr[0]
+            self.object_force = data.xfrc_applied[model.body("object0").id, :3]
             site = data.site("object0")
             self._copied.append((readings.object_position[row], site.xpos))
             self._copied.append((readings.object_rotation[row], site.xmat.reshape(3, 3)))
@@ -210,7 +210,7 @@ class Row:
         self._update_kinematics()
         self._read()
 
-    def step(self, action: np.ndarray) -> None:
+    def step(self, action: np.ndarray, substeps: int) -> None:
         """One control period under `action` (4,) float32, in the precision that Gymnasium-Robotics computes in."""
         displacement = action[:3] * self._action_scale
         self._mocap_position[:] = self._gripper_position + displacement
@@ -218,7 +218,7 @@ class Row:
         if self.model.nu:
             opening = 0.0 if self._task.block_gripper else action[3]
             self._control[:] = self._qpos[self._actuated_qpos] + opening
-        mujoco.mj_step(self.model, self.data, nstep=self._task.substeps)
+        mujoco.mj_step(self.model, self.data, nstep=substeps)
         if self._task.block_gripper:
             self._qpos[self._finger_qpos] = 0.0
             self._update_kinematics()

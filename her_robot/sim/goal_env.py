@@ -18,13 +18,18 @@ from gymnasium.vector.utils import batch_space
 from her_robot import contract as contracts
 from her_robot.contract import Contract, RobotState
 from her_robot.domain_rand.actuation import Actuation
+from her_robot.domain_rand.physics import Physics
 from her_robot.domain_rand.preset import RandomizationPreset
+from her_robot.domain_rand.pushes import Pushes
 from her_robot.domain_rand.sensing import Sensing
+from her_robot.domain_rand.timing import Timing
 from her_robot.sim.batched import BatchedSimulation
 from her_robot.sim.tasks import fetch_task
 
 _RANDOMIZATION_STREAM = 1
 """Keeps the draws of randomisation apart from those of resets, which must be Gymnasium-Robotics' own."""
+_START_STREAM = 2
+"""Keeps what is drawn at the start apart from what is drawn later: a run that is resumed draws it again."""
 
 
 class BatchedGoalEnv(VectorEnv):
@@ -67,6 +72,8 @@ class BatchedGoalEnv(VectorEnv):
         self._goals = np.zeros((num_envs, self.contract.goal_size))
         self._steps = np.zeros(num_envs, int)
         self._nominal = np.ones(num_envs, bool)
+        self.drawn: list[dict[str, dict[str, Any]]] = [{} for _ in range(num_envs)]
+        """What was drawn for the present episode of each row, by section and name; empty in a nominal one."""
         self._seed_rows([None] * num_envs)
 
     def reset(
@@ -82,8 +89,13 @@ class BatchedGoalEnv(VectorEnv):
         self, actions: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One control period in every row."""
-        self._state = self.simulation.step(self._actuation.apply(actions, self._state.finger_position))
-        self._sensing.advance(self._state)
+        self._physics.advance()
+        if self._pushes.any and self.contract.has_object:
+            self.simulation.push(self._pushes.advance())
+        substeps = self._timing.advance()
+        effective = self._actuation.apply(actions, self._state.finger_position)
+        self._state = self.simulation.step(effective, substeps)
+        self._sensing.advance(self._state, substeps / self.simulation.task.substeps)
         self._seen = self._sensing.present(self._state)
         self._steps += 1
         observation = self._observation(self._seen)
@@ -126,42 +138,46 @@ class BatchedGoalEnv(VectorEnv):
         seeded = [seeding.np_random(seed) for seed in seeds]
         self._reset_rngs = [rng for rng, _ in seeded]
         self._randomization_rng = np.random.default_rng([seeded[0][1], _RANDOMIZATION_STREAM])
-        rng, preset = self._randomization_rng, self._preset
-        self._actuation = Actuation(preset.actuation, self.num_envs, rng, self.contract.control_period)
-        self._sensing = Sensing(preset.sensing, self.num_envs, self.contract.control_period, rng)
+        rng, preset, task = self._randomization_rng, self._preset, self.simulation.task
+        start_rng = np.random.default_rng([seeded[0][1], _START_STREAM])
+        models, period = [row.model for row in self.simulation.rows], self.contract.control_period
+        self._physics = Physics(preset.physics, task.model, models, rng, start_rng, period)
+        self._actuation = Actuation(preset.actuation, self.num_envs, rng, period)
+        self._sensing = Sensing(preset.sensing, self.num_envs, period, rng)
+        self._timing = Timing(preset.timing, self.num_envs, task.substeps, task.model.opt.timestep, rng)
+        self._pushes = Pushes(preset.pushes, self.num_envs, period, rng)
 
     def _reset_rows(self, rows: np.ndarray) -> None:
         for row in rows:
             self._reset_row(int(row))
         self._state = self.simulation.state()
         for row, nominal in zip(rows, self._nominal[rows], strict=True):
-            self._actuation.reset(row, nominal, self._state.finger_position[row])
-            self._sensing.reset(row, nominal, self._state)
+            drawn = {
+                "actuation": self._actuation.reset(row, nominal, self._state.finger_position[row]),
+                "sensing": self._sensing.reset(row, nominal, self._state),
+                "timing": self._timing.reset(row, nominal),
+                "pushes": self._pushes.reset(row, nominal),
+            }
+            self.drawn[row] |= {section: values for section, values in drawn.items() if values}
         self._seen = self._sensing.present(self._state)
 
     def _reset_row(self, row: int) -> None:
-        task, rng = self.simulation.task, self._reset_rngs[row]
-        self._nominal[row] = self._randomization_rng.random() < self._preset.nominal_fraction
-        drawn = self._randomize(row)
-        position = task.sample_object_position(rng) if self.contract.has_object else None
+        task, rng, has_object = self.simulation.task, self._reset_rngs[row], self.contract.has_object
+        self._nominal[row] = nominal = self._randomization_rng.random() < self._preset.nominal_fraction
+        physics = self._physics.reset(row, nominal)
+        self.drawn[row] = {"physics": physics} if physics else {}
+        position, yaw, rise = None, 0.0, self._physics.object_rise(row)
+        if has_object and not nominal:
+            yaw = float(self._preset.object_yaw.sample(self._randomization_rng))
+            self.drawn[row]["placement"] = {"object_yaw": yaw}
+        if has_object:
+            position = task.sample_object_position(rng)
         goal = task.sample_goal(rng)
-        if self.contract.has_object:
-            goal[2] += drawn["table_height"]
-        self.simulation.reset(row, position, drawn["object_yaw"], drawn["table_height"])
+        if has_object:
+            goal[2] += rise
+        self.simulation.reset(row, position, yaw, rise)
         self._goals[row] = goal
         self._steps[row] = 0
-
-    def _randomize(self, row: int) -> dict[str, float]:
-        """Set one row's model, and return what was drawn."""
-        drawn = {"table_height": 0.0, "object_yaw": 0.0}
-        if not self.contract.has_object:
-            return drawn
-        ranges = {} if self._nominal[row] else self._preset.physics
-        if self._preset.physics:
-            drawn |= self.simulation.randomize(row, ranges, self._randomization_rng)
-        if not self._nominal[row]:
-            drawn["object_yaw"] = float(self._preset.object_yaw.sample(self._randomization_rng))
-        return drawn
 
     def _observation(self, seen: RobotState) -> dict[str, np.ndarray]:
         return {
@@ -196,6 +212,11 @@ class GoalEnv(gymnasium.Env):
         final = info["final_obs"] if truncated[0] else observation
         success = {"is_success": bool(info["is_success"][0])}
         return _first_row(final), float(reward[0]), bool(terminated[0]), bool(truncated[0]), success
+
+    @property
+    def drawn(self) -> dict[str, dict[str, Any]]:
+        """What was drawn for the present episode, by section and name; empty in a nominal one."""
+        return self._batch.drawn[0]
 
     def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any = None) -> np.ndarray:
         """Sparse reward of goals (..., g), float32 (...)."""

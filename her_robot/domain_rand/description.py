@@ -1,0 +1,180 @@
+"""A preset as a table: each parameter with its nominal value and unit, range, distribution, operation and when."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from her_robot.domain_rand.distribution import Range
+from her_robot.domain_rand.parameters import Operation, When
+from her_robot.domain_rand.preset import RandomizationPreset
+from her_robot.domain_rand.variation import Bound, bind
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table."""
+
+    section: str
+    """Of the preset, such as physics."""
+    name: str
+    """Of the parameter within the section, such as object_mass."""
+    nominal: str
+    """Value without randomisation; lowest and highest where elements differ."""
+    unit: str
+    """Of the nominal value, and of what is added or set; a factor has none."""
+    low: float | None
+    """Smallest value drawn; None: unbounded."""
+    high: float | None
+    """Largest value drawn; None: unbounded."""
+    distribution: str
+    operation: Operation
+    when: When
+    elements: tuple[str, ...] = ()
+    """What of the model it concerns."""
+    draws: int = 1
+    """Numbers that are drawn at a time."""
+
+
+@dataclass(frozen=True)
+class _Field:
+    """What a field of a section is, beside its range."""
+
+    unit: str
+    nominal: float
+    operation: Operation = "set"
+    when: When = "episode"
+    draws: int = 1
+
+
+FIELDS: dict[str, dict[str, _Field]] = {
+    "actuation": {
+        "delay_steps": _Field("periods", 0),
+        "scale": _Field("1", 1, "scale"),
+        "axis_scale": _Field("1", 1, "scale", draws=3),
+        "smoothing": _Field("1", 0),
+        "slew_limit": _Field("/period", 2),
+        "noise": _Field("1", 0, "add", "step", 3),
+        "bias": _Field("1", 0, "add", draws=3),
+        "loss": _Field("1", 0),
+        "finger_speed": _Field("m/s", 5),
+        "grip_lead": _Field("m", 0.1),
+    },
+    "sensing": {
+        "camera_rate": _Field("Hz", 25, when="start"),
+        "camera_latency": _Field("s", 0),
+        "position_noise": _Field("m", 0),
+        "position_bias": _Field("m", 0, "add", draws=3),
+        "position_drift": _Field("m", 0, "add", "step", 3),
+        "yaw_noise": _Field("rad", 0),
+        "dropout": _Field("1", 0),
+        "occlusion_rate": _Field("1/s", 0),
+        "occlusion_duration": _Field("s", 0),
+        "gripper_radius": _Field("m", 0),
+        "camera_range": _Field("m", 100),
+        "grip_noise": _Field("m", 0, "add", "step", 3),
+        "grip_bias": _Field("m", 0, "add", draws=3),
+        "grip_drift": _Field("m", 0, "add", "step", 3),
+        "grip_latency": _Field("s", 0),
+        "grip_velocity_noise": _Field("m/s", 0, "add", "step", 3),
+        "finger_noise": _Field("m", 0, "add", "step", 2),
+        "finger_velocity_noise": _Field("m/s", 0, "add", "step", 2),
+    },
+    "timing": {"lateness_rate": _Field("1/s", np.inf)},
+    "pushes": {"rate": _Field("1/s", 0), "force": _Field("N", 0), "duration": _Field("s", 0)},
+    "rendering": {
+        "camera_position": _Field("m", 0, "add", draws=3),
+        "camera_rotation": _Field("deg", 0, "add"),
+        "field_of_view": _Field("deg", 0, "add"),
+        "light_position": _Field("m", 0, "add", draws=3),
+        "light_intensity": _Field("1", 1, "scale"),
+        "colors": _Field("1", 0),
+        "textures": _Field("1", 0),
+        "distractors": _Field("1", 0),
+        "distractor_size": _Field("m", 0, draws=3),
+    },
+}
+"""Of each section, what is drawn. What is left out is no draw: it says how others act."""
+_OBJECT_FIELDS = ("position_", "yaw_", "occlusion_", "camera_", "dropout", "gripper_radius")
+
+
+def describe(preset: RandomizationPreset, model: mujoco.MjModel, has_object: bool) -> list[Line]:
+    """What a preset randomises in a task.
+
+    Args:
+        preset: what is described.
+        model: of the task, as compiled.
+        has_object: whether the task has one; without, nothing is said of it.
+
+    Raises:
+        ConfigurationError: an element that the model lacks, or a value that would be impossible in it.
+    """
+    lines = [_physics_line(bound) for bound in bind(model, preset.physics)]
+    if has_object and preset.object_yaw.low != preset.object_yaw.high:
+        lines.append(_line("placement", "object_yaw", _Field("rad", 0, "add"), preset.object_yaw))
+    for section, fields in FIELDS.items():
+        config = getattr(preset, section)
+        for name, value in _active(section, config, fields, has_object):
+            if name == "camera_rate" and preset.nominal_fraction == 1.0:
+                continue
+            lines.append(_line(section, name, fields[name], value))
+    return lines
+
+
+def _active(section: str, config: Any, fields: dict[str, _Field], has_object: bool) -> Iterator[tuple[str, Any]]:
+    """Fields that differ from what is nominal, as far as the task has what they are about."""
+    if section == "pushes" and not (has_object and config.rate.high):
+        return
+    for field in dataclasses.fields(config):
+        if field.name not in fields:
+            continue
+        about_object = section == "sensing" and field.name.startswith(_OBJECT_FIELDS)
+        value = getattr(config, field.name)
+        differs = value != field.default or section == "pushes" or field.name == "camera_rate"
+        if differs and (has_object or not about_object):
+            yield field.name, value
+
+
+def _physics_line(bound: Bound) -> Line:
+    variation, low, high = bound.variation, bound.nominal.min(), bound.nominal.max()
+    return Line(
+        "physics",
+        bound.name,
+        f"{low:.4g}" if low == high else f"{low:.4g} ... {high:.4g}",
+        bound.parameter.unit,
+        variation.low,
+        variation.high,
+        _distribution(variation),
+        bound.operation,
+        variation.when,
+        bound.elements,
+        int(np.prod(bound.shape)),
+    )
+
+
+def _line(section: str, name: str, field: _Field, value: Any) -> Line:
+    if isinstance(value, Range):
+        low, high, distribution = value.low, value.high, _distribution(value)
+    elif isinstance(value, tuple):
+        low, high, distribution = float(value[0]), float(value[1]), "uniform, whole"
+    elif field.operation == "set":
+        low, high, distribution = float(value), float(value), "constant"
+    else:
+        low, high, distribution = None, None, f"normal, σ {value:g}"
+    nominal = f"{field.nominal:g}"
+    return Line(
+        section, name, nominal, field.unit, low, high, distribution, field.operation, field.when, draws=field.draws
+    )
+
+
+def _distribution(value: Range) -> str:
+    if value.low == value.high:
+        return "constant"
+    if value.distribution == "normal":
+        return f"normal, mean {value.center:g}, σ {value.deviation:g}"
+    if value.distribution == "choice":
+        return f"choice of {', '.join(f'{option:g}' for option in value.values)}"
+    return value.distribution
