@@ -33,7 +33,8 @@ class NetworkConfig:
     recurrent_size: int = 64
     """Units of that memory."""
     asymmetric: bool = False
-    """Show the critics, which only training needs, the true state beside what the sensors tell (Pinto et al. 2017)."""
+    """Show the critics, which only training needs, the true state beside what the sensors tell (Pinto et al. 2017), and
+    what was drawn for the episode."""
 
     @property
     def remembers(self) -> bool:
