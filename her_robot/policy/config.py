@@ -34,7 +34,7 @@ class NetworkConfig:
     """Units of that memory."""
     asymmetric: bool = False
     """Show the critics and a scripted guide, which only training needs, the true state: the critics beside what the
-    sensors tell (Pinto et al. 2017), the guide in its stead."""
+    sensors tell (Pinto et al. 2017) and with what was drawn for the episode, the guide in its stead."""
 
     @property
     def remembers(self) -> bool:

@@ -22,7 +22,7 @@ class Explorer:
             env: resets all its rows together.
             config: how it explores.
             rng: source of its draws.
-            with_truth: record the truth as well.
+            with_truth: record the truth as well, and what was drawn for the episodes.
         """
         self._env, self._config, self._rng = env, config, rng
         self._contract: Contract = env.contract
@@ -55,6 +55,7 @@ class Explorer:
             desired_goal=desired.astype(np.float32),
             action=np.stack(actions, axis=1).astype(np.float32),
             truth=np.stack(truths, axis=1).astype(np.float32) if self._with_truth else None,
+            parameters=env.parameters if self._with_truth else None,
         )
 
     def _draw_guidance(self) -> tuple[np.ndarray, np.ndarray]:

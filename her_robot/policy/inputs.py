@@ -26,8 +26,21 @@ class Inputs:
     """Normalisers of observation, goal and, if it is wanted, their difference, side by side; and the past behind."""
 
     def __init__(
-        self, contract: Contract, normalizer: NormalizerConfig, network: NetworkConfig, device: torch.device
+        self,
+        contract: Contract,
+        normalizer: NormalizerConfig,
+        network: NetworkConfig,
+        device: torch.device,
+        parameters: int = 0,
     ) -> None:
+        """
+        Args:
+            contract: of the task.
+            normalizer: how inputs are normalised.
+            network: what it sees.
+            device: where it lives.
+            parameters: how many numbers say what was drawn for an episode.
+        """
         sizes = {"observation": contract.observation_size, "goal": contract.goal_size}
         if network.goal_difference:
             sizes["difference"] = contract.goal_size
@@ -42,7 +55,7 @@ class Inputs:
         self.past_columns = np.setdiff1d(self.columns, of_goal)
         """Which of them they see of the past: the goal has stayed the same."""
         self._past_runs = _runs(self.past_columns, sizes)
-        self.privileged_size = len(self.past_columns) if network.asymmetric else 0
+        self.privileged_size = len(self.past_columns) + parameters if network.asymmetric else 0
         """How many numbers of the truth the critics see."""
         self.history = network.history
         """How many control periods of the past they see."""
@@ -70,11 +83,16 @@ class Inputs:
         parts = [seen[name][..., run] for name, run in self._past_runs]
         return torch.cat([present, torch.cat([*parts, actions], dim=-1).flatten(-2)], dim=-1)
 
-    def of_truth(self, truth: Tensor, goal: Tensor) -> Tensor:
-        """What critics see of the truth: (..., privileged_size) for the observations of perfect sensors (...,
-        observation_size) and goals (..., goal_size)."""
+    def of_truth(self, truth: Tensor, goal: Tensor, parameters: Tensor) -> Tensor:
+        """What critics see of the truth (..., privileged_size).
+
+        Args:
+            truth: observations of perfect sensors (..., observation_size).
+            goal: (..., goal_size).
+            parameters: what was drawn for the episode, about -1 to 1 (..., parameters).
+        """
         seen = self._normalized(truth, goal)
-        return torch.cat([seen[name][..., run] for name, run in self._past_runs], dim=-1)
+        return torch.cat([*(seen[name][..., run] for name, run in self._past_runs), parameters], dim=-1)
 
     def _normalized(self, observation: Tensor, goal: Tensor) -> dict[str, Tensor]:
         seen = {"observation": observation, "goal": goal}

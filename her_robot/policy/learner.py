@@ -1,6 +1,6 @@
 """What learns: networks, normalisers, replay and the sampling of batches. It knows nothing of environments."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -36,7 +36,12 @@ class Learner:
     """Hindsight experience replay with an actor-critic, for one task."""
 
     def __init__(
-        self, contract: Contract, config: TrainConfig, processes: Processes | None = None, beside: bool = False
+        self,
+        contract: Contract,
+        config: TrainConfig,
+        processes: Processes | None = None,
+        beside: bool = False,
+        parameters: Sequence[str] = (),
     ) -> None:
         """
         Args:
@@ -44,13 +49,15 @@ class Learner:
             config: of the run.
             processes: of a data-parallel run.
             beside: update the actor in a process of its own, where that changes nothing but the time it takes.
+            parameters: names of the numbers that say what was drawn for an episode; asymmetric critics see them.
         """
         self.contract = contract
         self._config = config
         self._processes = processes or Processes(config.device)
         self.device = self._processes.device
         self._generator = torch.Generator(self.device).manual_seed(config.seed * 1000)
-        self.inputs = Inputs(contract, config.normalizer, config.network, self.device)
+        parameters = parameters if config.network.asymmetric else ()
+        self.inputs = Inputs(contract, config.normalizer, config.network, self.device, len(parameters))
         self.agent = self._new_agent(beside and self.device.type == "cpu" and self._processes.count == 1)
         if self._processes.rank:
             # Networks begin alike in all processes; from here on each makes draws of its own.
@@ -66,8 +73,9 @@ class Learner:
             self.device,
             partial(is_lost, contract) if config.replay.end_when_lost else never_lost,
             config.network.asymmetric,
+            len(parameters),
         )
-        self._mirror = Mirror(contract, self.device) if config.replay.mirrored else None
+        self._mirror = Mirror(contract, self.device, parameters) if config.replay.mirrored else None
 
     def policy(self, averaged: bool = False) -> Policy:
         """A copy of the policy as it is now; `averaged`: the one to measure and export, not to explore with."""
@@ -224,10 +232,11 @@ class Learner:
         if not self._config.network.asymmetric:
             return inputs
         truth = self._reflect("observation", episodes.truth[episode, time], reflected)
-        return torch.cat([inputs, self.inputs.of_truth(truth, goals)], dim=-1)
+        parameters = self._reflect("parameters", episodes.parameters[episode], reflected)
+        return torch.cat([inputs, self.inputs.of_truth(truth, goals, parameters)], dim=-1)
 
     def _reflect(
-        self, what: Literal["observation", "goal", "action"], values: Tensor, reflected: Tensor | None
+        self, what: Literal["observation", "goal", "action", "parameters"], values: Tensor, reflected: Tensor | None
     ) -> Tensor:
         return values if self._mirror is None or reflected is None else getattr(self._mirror, what)(values, reflected)
 

@@ -4,10 +4,12 @@ The table, the gripper and the object are alike on both sides of the plane throu
 x and z axes; so each transition is worth two.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from her_robot.contract import Contract
+from her_robot.contract import Contract, Term
 
 _SIGNS = {
     "grip_pos": (1, -1, 1),
@@ -19,6 +21,8 @@ _SIGNS = {
     "grip_velp": (1, -1, 1),
     "grip_displacement": (1, -1, 1),
     "gripper": (1,),
+    "drawn": (1,),
+    "drawn_sideways": (-1,),
 }
 """Factor on each number of a term. Rotations about x and z turn the other way in a mirror, those about y do not."""
 _SWAPPED = ("gripper_state", "gripper_vel")
@@ -27,13 +31,29 @@ _POSITIONS = ("grip_pos", "object_pos")
 
 
 class Mirror:
-    """Reflects observations, goals and actions of one task in the vertical plane through its home position."""
+    """Reflects observations, goals, actions and what was drawn in the vertical plane through a task's home position."""
 
-    def __init__(self, contract: Contract, device: torch.device | str = "cpu") -> None:
+    def __init__(self, contract: Contract, device: torch.device | str = "cpu", parameters: Sequence[str] = ()) -> None:
+        """
+        Args:
+            contract: of the task.
+            device: where values live.
+            parameters: names of the numbers that say what was drawn for an episode.
+        """
         across = 2.0 * contract.home_grip_position[1]
+        self.parameters = _Reflection([_parameter(name) for name in parameters], across, device)
         self.observation = _Reflection(contract.observation, across, device)
         self.goal = _Reflection((contract.goal,), across, device)
         self.action = _Reflection(contract.action, across, device)
+
+
+def _parameter(name: str) -> Term:
+    """A number that was drawn as a term that the mirror knows: what is added along y, and headings, turn their sign.
+
+    Their ranges are taken to be alike on both sides of 0; factors hold for both sides.
+    """
+    sideways = name.endswith(("bias.y", "gravity.y", "com.y", "object_yaw"))
+    return Term("drawn_sideways" if sideways else "drawn", 1, "1", "", name)
 
 
 class _Reflection:

@@ -22,6 +22,8 @@ class Episodes:
     """As commanded, (n, T, action_size) float32."""
     truth: np.ndarray | None = None
     """The observation of perfect sensors, (n, T + 1, observation_size) float32; None where nobody learns from it."""
+    parameters: np.ndarray | None = None
+    """What was drawn for the episode, (n, parameters) float32; None where nobody learns from it."""
 
     def __len__(self) -> int:
         return len(self.action)
@@ -37,6 +39,8 @@ class StoredEpisodes:
     action: Tensor
     truth: Tensor
     """Of size 0 where nobody learns from it."""
+    parameters: Tensor
+    """Of size 0 where nobody learns from them."""
     last: Tensor
     """Time up to which what is replayed goes, (n,): T, or when the object was seen on the table for the last time."""
 
@@ -92,6 +96,7 @@ class ReplayBuffer:
         device: torch.device | str = "cpu",
         lost: Lost = never_lost,
         truth: bool = False,
+        parameters: int = 0,
     ) -> None:
         self.capacity = capacity_steps // episode_steps
         self.episode_steps = episode_steps
@@ -103,6 +108,7 @@ class ReplayBuffer:
             "desired_goal": (goal_size,),
             "action": (episode_steps, action_size),
             "truth": (episode_steps + 1, observation_size if truth else 0),
+            "parameters": (parameters,),
         }
         self._ring = StoredEpisodes(
             **{name: torch.zeros((self.capacity, *shape), device=device) for name, shape in shapes.items()},

@@ -80,10 +80,11 @@ class Trainer:
         self.config = config
         self.contract = contract_of(config.task)
         self.preset = load_preset(config.randomization)
-        self.learner = Learner(self.contract, config, self.processes, beside=threads > 1)
         rank = self.processes.rank
         self._checkpoints = directory / "checkpoints" / (f"rank-{rank}" if rank else "")
         self._env = BatchedGoalEnv(config.task, config.num_envs, threads, self.preset, AutoresetMode.DISABLED)
+        drawn = self._env.parameter_names
+        self.learner = Learner(self.contract, config, self.processes, beside=threads > 1, parameters=drawn)
         self._env.reset(seed=config.seed + _SEEDS_OF_A_PROCESS * rank)
         self._evaluation_envs = _evaluation_envs(config, threads, self.preset)
         self._rng = np.random.default_rng([config.seed, 1, rank])

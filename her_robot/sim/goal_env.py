@@ -18,6 +18,7 @@ from gymnasium.vector.utils import batch_space
 from her_robot import contract as contracts
 from her_robot.contract import Contract, RobotState
 from her_robot.domain_rand.actuation import Actuation
+from her_robot.domain_rand.episode_parameters import EpisodeParameters
 from her_robot.domain_rand.physics import Physics
 from her_robot.domain_rand.preset import RandomizationPreset
 from her_robot.domain_rand.pushes import Pushes
@@ -79,7 +80,21 @@ class BatchedGoalEnv(VectorEnv):
         self._nominal = np.ones(num_envs, bool)
         self.drawn: list[dict[str, dict[str, Any]]] = [{} for _ in range(num_envs)]
         """What was drawn for the present episode of each row, by section and name; empty in a nominal one."""
+        self._parameters = EpisodeParameters(
+            self._preset, self.simulation.task.model, self.contract.has_object, num_envs
+        )
         self._seed_rows([None] * num_envs)
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Of the columns of `parameters`; they follow from task and preset alone."""
+        return self._parameters.names
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """What was drawn for the present episodes, float32 (num_envs, len(parameter_names)), mapped to about [-1, 1]
+        by the preset's ranges: what a critic may know in training (`domain_rand.episode_parameters`). A copy."""
+        return self._parameters.values.copy()
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -182,6 +197,7 @@ class BatchedGoalEnv(VectorEnv):
                 "pushes": self._pushes.reset(row, nominal),
             }
             self.drawn[row] |= {section: values for section, values in drawn.items() if values}
+            self._parameters.record(row, {} if nominal else self.drawn[row])
         self._seen = self._sensing.present(self._state)
 
     def _reset_row(self, row: int) -> None:

@@ -1,5 +1,6 @@
 """Critics that see the truth, and an actor that does not."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -62,18 +63,39 @@ def test_the_truth_anticipates_what_is_under_way():
 @pytest.mark.parametrize("mirrored", ["false", "true"])
 def test_a_batch_holds_the_truth_behind_what_the_actor_sees(played, mirrored):
     config = load_config("fetch_push", "fast", [*TOY, f"replay.mirrored={mirrored}", "replay.end_when_lost=false"])
-    learner = Learner(contract_of("fetch_push"), config)
+    names = [f"physics.{i}" for i in range(played.parameters.shape[1])]
+    learner = Learner(contract_of("fetch_push"), config, parameters=names)
     learner.take_in(played)
     (batch,) = learner._batches(1, guided=False)
     inputs = learner.inputs
     assert batch.inputs.shape[1] == inputs.size + inputs.privileged_size
-    truth = torch.from_numpy(played.truth).flatten(0, 1)
+    truth, drawn = torch.from_numpy(played.truth).flatten(0, 1), torch.from_numpy(played.parameters)
+    assert len(torch.unique(drawn, dim=0)) > 1
     both = [truth, Mirror(learner.contract).observation(truth, torch.ones(len(truth), dtype=torch.bool))]
     # Without what depends on the goal: the last three numbers.
-    known = torch.cat([inputs.of_truth(each, torch.zeros(len(each), 3))[:, :-3] for each in both])
+    goals, nothing = torch.zeros(len(truth), 3), torch.zeros(len(truth), 0)
+    known = torch.cat([inputs.of_truth(each, goals, nothing)[:, :-3] for each in both])
+    end = -3 - played.parameters.shape[1]
     for found in (batch.inputs, batch.next_inputs):
-        distance = torch.cdist(found[:, inputs.size : -3], known, compute_mode="donot_use_mm_for_euclid_dist")
+        distance = torch.cdist(found[:, inputs.size : end], known, compute_mode="donot_use_mm_for_euclid_dist")
         assert distance.min(dim=1).values.max() < 1e-3
+        # What was drawn is that of the episode in which this was the truth.
+        episode = distance.argmin(dim=1) % len(truth) // played.truth.shape[1]
+        assert torch.equal(found[:, inputs.size + inputs.privileged_size - len(names) :], drawn[episode])
+
+
+def test_what_was_drawn_sideways_turns_its_sign_in_the_mirror():
+    names = (
+        "actuation.bias.x",
+        "actuation.bias.y",
+        "actuation.axis_scale.y",
+        "placement.object_yaw",
+        "physics.friction",
+    )
+    mirror = Mirror(contract_of("fetch_push"), parameters=names)
+    rows = torch.tensor([True, False])
+    found = mirror.parameters(torch.full((2, 5), 0.5), rows)
+    assert found.tolist() == [[0.5, -0.5, 0.5, -0.5, 0.5], [0.5] * 5]
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -102,7 +124,7 @@ def test_the_bundle_is_as_without(played, tmp_path):
 
     config = load_config("fetch_push", "fast", TOY)
     learner = Learner(contract_of("fetch_push"), config)
-    learner.take_in(played)
+    learner.take_in(dataclasses.replace(played, parameters=None))
     learner.learn(3)
     export_bundle(learner, config, load_preset("none")).save(tmp_path)
     bundle, policy = PolicyBundle.load(tmp_path), learner.policy(averaged=True)
