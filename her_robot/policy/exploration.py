@@ -19,15 +19,23 @@ class Explorer:
         self._guide = GUIDES.get(env.contract.task)
         self._near = config.approach_distance if env.contract.gripper_blocked else config.grasp_distance
 
-    def play(self, policy: Policy | None) -> Episodes:
-        """One episode in every environment; without a policy, actions are uniformly random where no guide acts."""
+    def play(self, policy: Policy | None, judged: np.ndarray | None = None) -> Episodes:
+        """One episode in every environment; without a policy, actions are uniformly random where no guide acts.
+
+        Args:
+            policy: that acts.
+            judged: environments in which it acts alone, without exploration, boolean (num_envs,); default: none.
+        """
         env = self._env
         observation, _ = env.reset()
         desired = observation["desired_goal"]
+        alone = np.zeros(env.num_envs, bool) if judged is None else judged
         approaching, guided_steps = self._draw_guidance()
         observations, achieved, actions = [observation["observation"]], [observation["achieved_goal"]], []
         for step in range(self._contract.episode_steps):
             action = self._action(policy, observation["observation"], desired, approaching, step < guided_steps)
+            if policy is not None and alone.any():
+                action[alone] = policy.act(observation["observation"], desired)[alone]
             observation, *_ = env.step(action)
             observations.append(observation["observation"])
             achieved.append(observation["achieved_goal"])
