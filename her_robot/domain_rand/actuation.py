@@ -86,13 +86,21 @@ class Actuation:
             *_GAPS, self._gap_speed, self._grip_lead, _GRIPPER_GAIN, control_period, num_envs
         )
 
-    def reset(self, row: int, nominal: bool, finger_position: np.ndarray) -> dict[str, Any]:
-        """Begin an episode of one row, whose fingers are at (2,) [m].
+    def reset(
+        self, row: int, nominal: bool, finger_position: np.ndarray, config: ActuationConfig | None = None
+    ) -> dict[str, Any]:
+        """Begin an episode of one row.
+
+        Args:
+            row: index.
+            nominal: whether it is nominal.
+            finger_position: right and left finger (2,) [m].
+            config: what this episode's draws are from: ranges within those of the batch; default: those.
 
         Returns:
             What was drawn, by field; nothing for a nominal row.
         """
-        config, rng = self._config, self._rng
+        config, rng = config or self._config, self._rng
         self._nominal[row] = nominal
         self._delay[row] = rng.integers(config.delay_steps[0], config.delay_steps[1] + 1)
         scale, axis_scale = config.scale.sample(rng), config.axis_scale.sample(rng, 3)

@@ -43,12 +43,19 @@ class Pushes:
         """Whether there are pushes at all."""
         return self._config.rate.high > 0
 
-    def reset(self, row: int, nominal: bool) -> dict[str, float]:
-        """Begin an episode of one row; returns what was drawn."""
+    def reset(self, row: int, nominal: bool, config: PushConfig | None = None) -> dict[str, float]:
+        """Begin an episode of one row; returns what was drawn.
+
+        Args:
+            row: index.
+            nominal: whether it is nominal.
+            config: what this episode's draws are from: ranges within those of the batch; default: those.
+        """
+        config = config or self._config
         self._rate[row] = self._left[row] = 0.0
         if not self.any or nominal:
             return {}
-        self._rate[row] = self._config.rate.sample(self._rng)
+        self._rate[row] = config.rate.sample(self._rng)
         return {"rate": float(self._rate[row])}
 
     def advance(self) -> np.ndarray:

@@ -140,13 +140,19 @@ class Sensing:
         self._positions = np.zeros((_HISTORY, num_envs, 3))
         self._rotations = np.zeros((_HISTORY, num_envs, 3, 3))
 
-    def reset(self, row: int, nominal: bool, state: RobotState) -> dict[str, Any]:
-        """Begin an episode of one row of `state`; its object has been in view for a while.
+    def reset(self, row: int, nominal: bool, state: RobotState, config: SensingConfig | None = None) -> dict[str, Any]:
+        """Begin an episode of one row; its object has been in view for a while.
+
+        Args:
+            row: index.
+            nominal: whether it is nominal.
+            state: of all rows.
+            config: what this episode's draws are from: ranges within those of the batch; default: those.
 
         Returns:
             What was drawn, by field; nothing for a nominal row.
         """
-        config, rng = self._config, self._rng
+        config, rng = config or self._config, self._rng
         self._nominal[row] = nominal
         self._steps[row] = 0
         self._phase[row] = rng.uniform(0.0, 1.0 / config.camera_rate)

@@ -44,14 +44,20 @@ class Policy:
         return action
 
     def explore(
-        self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory, rng: np.random.Generator
+        self,
+        observation: np.ndarray,
+        desired_goal: np.ndarray,
+        memory: EpisodeMemory,
+        rng: np.random.Generator,
+        explores: np.ndarray,
     ) -> np.ndarray:
-        """Actions to explore with: drawn, if the policy is stochastic, and otherwise those of `act`. Whoever explores
-        tells `memory` what is commanded in the end."""
+        """Actions to explore with where `explores` (n,) is true: drawn, if the policy is stochastic. Otherwise those of
+        `act`. Whoever explores tells `memory` what is commanded in the end."""
         outputs = self._outputs(observation, desired_goal, memory).cpu().numpy()
+        action = np.tanh(outputs[:, : self._action_size])
         if outputs.shape[-1] == self._action_size:
-            return np.tanh(outputs)
-        return sample_actions(outputs, rng)
+            return action
+        return np.where(explores[:, None], sample_actions(outputs, rng), action)
 
     def _outputs(self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory) -> Tensor:
         past = None

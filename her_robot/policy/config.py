@@ -5,6 +5,7 @@ from typing import Literal
 
 from her_robot import configuration, resources
 from her_robot.contract import contract_of
+from her_robot.domain_rand.automatic import AutomaticConfig
 from her_robot.errors import ConfigurationError
 from her_robot.policy.guide import GUIDES
 
@@ -179,6 +180,8 @@ class TrainConfig:
     """Environment steps with uniformly random actions before the first update."""
     randomization: str = "none"
     """Preset in config/randomization/, or a path to one."""
+    adr: AutomaticConfig = field(default_factory=AutomaticConfig)
+    """Whether the preset's ranges grow with the policy."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the networks live."""
     checkpoint_interval: float = 60.0
