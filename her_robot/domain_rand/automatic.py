@@ -22,9 +22,9 @@ class AutomaticConfig:
 
     enabled: bool = False
     """Begin with narrow ranges and let them grow up to those of the preset; otherwise all of them is drawn from."""
-    boundary_probability: float = 0.3
+    boundary_probability: float = 0.5
     """Share of training episodes that are at a boundary. They are played without exploration."""
-    episodes: int = 40
+    episodes: int = 10
     """At one boundary, before it is judged."""
     widen_above: float = 0.8
     """Final-step success at a boundary from which on it is widened."""
