@@ -19,8 +19,8 @@ import safetensors.numpy
 
 from her_robot import resources
 from her_robot.configuration import write_atomically
-from her_robot.contract import CONTRACTS, Contract, contract_of, differences, goal_difference
-from her_robot.errors import BundleError
+from her_robot.contract import Contract, contract_of, differences, goal_difference, term_slice
+from her_robot.errors import BundleError, UnknownNameError
 
 FORMAT_VERSION = 1
 _JSON_FILE, _TENSOR_FILE = "policy.json", "policy.safetensors"
@@ -58,7 +58,8 @@ class PolicyBundle:
             raise ValueError(f"observation and goal have sizes {sizes}; {self.contract.task} has {expected}")
         seen = {"observation": observation, "goal": desired_goal}
         if "normalizer.difference.mean" in self.tensors:
-            seen["difference"] = goal_difference(self.contract, observation, desired_goal)
+            achieved = observation[..., term_slice(self.contract, self.contract.goal.name)]
+            seen["difference"] = goal_difference(self.contract, achieved, desired_goal)
         hidden = np.concatenate([self._normalized(*item) for item in seen.items()], axis=-1).astype(np.float32)
         if "inputs.columns" in self.tensors:
             hidden = hidden[..., self.tensors["inputs.columns"]]
@@ -183,9 +184,11 @@ def _check_content(directory: Path, content: dict[str, Any], payload: bytes, tas
         raise BundleError(f"{directory / _TENSOR_FILE}: truncated or altered (its hash is not the one in {_JSON_FILE})")
     if task is not None and content["task"] != task:
         raise BundleError(f"{directory}: a policy for {content['task']}, not for {task}")
-    if content["task"] not in CONTRACTS:
-        raise BundleError(f"{where}: for the unknown task {content['task']!r}; known: {', '.join(sorted(CONTRACTS))}")
-    differing = differences(_plain(contract_of(content["task"])), content["contract"])
+    try:
+        contract = contract_of(content["task"])
+    except UnknownNameError as error:
+        raise BundleError(f"{where}: {error}") from None
+    differing = differences(_plain(contract), content["contract"])
     if differing:
         raise BundleError(f"{where}: made for another contract:\n  " + "\n  ".join(differing))
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from her_robot.contract import Contract, term_slice
+from her_robot.contract import Contract, goal_difference, term_slice
 from her_robot.policy.config import NetworkConfig, NormalizerConfig
 from her_robot.policy.normalizer import Normalizer
 
@@ -23,6 +23,7 @@ class Inputs:
         sizes = {"observation": contract.observation_size, "goal": contract.goal_size}
         if network.goal_difference:
             sizes["difference"] = contract.goal_size
+        self._contract = contract
         self._achieved = term_slice(contract, contract.goal.name)
         self.normalizers = {name: Normalizer(size, normalizer, device) for name, size in sizes.items()}
         self.columns = np.arange(sum(sizes.values()))
@@ -40,7 +41,7 @@ class Inputs:
         """Network inputs (..., size) for observations (..., observation_size) and goals (..., goal_size)."""
         seen = {"observation": observation, "goal": goal}
         if "difference" in self.normalizers:
-            seen["difference"] = goal - observation[..., self._achieved]
+            seen["difference"] = goal_difference(self._contract, observation[..., self._achieved], goal, torch)
         everything = torch.cat([normalizer(seen[name]) for name, normalizer in self.normalizers.items()], dim=-1)
         return everything if self.size == everything.shape[-1] else everything[..., self._columns]
 
@@ -60,7 +61,8 @@ class Inputs:
         goal = self.normalizers["goal"]
         parts.append(goal.sums_of(achieved[times]) + goal.sums_of(desired))
         if "difference" in self.normalizers:
-            parts.append(self.normalizers["difference"].sums_of((desired[:, None] - achieved)[times]))
+            missing = goal_difference(self._contract, achieved, desired[:, None])
+            parts.append(self.normalizers["difference"].sums_of(missing[times]))
         return np.concatenate(parts)
 
     def add(self, sums: np.ndarray) -> None:

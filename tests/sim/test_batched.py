@@ -5,7 +5,7 @@ import pytest
 from gymnasium.utils import seeding
 
 from her_robot import contract as contracts
-from her_robot.contract import CONTRACTS
+from her_robot.contract import FETCH_CONTRACTS
 from her_robot.sim.batched import BatchedSimulation
 from her_robot.sim.tasks import fetch_task, make_gymnasium_env
 
@@ -28,7 +28,7 @@ def _beside_the_table(observation, rng):
 
 
 @pytest.mark.parametrize("act", [_toward_object, _toward_the_head, _beside_the_table])
-@pytest.mark.parametrize("name", CONTRACTS)
+@pytest.mark.parametrize("name", FETCH_CONTRACTS)
 def test_whole_episodes_agree_with_gymnasium_robotics(name, act):
     task = fetch_task(name)
     contract = task.contract

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from her_robot.contract import CONTRACTS
+from her_robot.contract import FETCH_CONTRACTS
 from her_robot.domain_rand.preset import load_preset
 from her_robot.sim.batched import BatchedSimulation
 from her_robot.sim.tasks import fetch_task
@@ -39,7 +39,7 @@ def _wander(state, targets, step, rng):
 
 
 @pytest.mark.parametrize("randomise", [False, True])
-@pytest.mark.parametrize("name", CONTRACTS)
+@pytest.mark.parametrize("name", FETCH_CONTRACTS)
 def test_a_trimmed_simulation_moves_bit_for_bit_as_a_full_one(name, randomise):
     rng = np.random.default_rng(7)
     simulations = [BatchedSimulation(fetch_task(name), _ROWS, trim_collisions=trim) for trim in (True, False)]
