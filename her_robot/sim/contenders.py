@@ -19,7 +19,7 @@ from gymnasium.vector import AutoresetMode
 
 from her_robot.contract import Contract
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
-from her_robot.sim.batched import finger_positions
+from her_robot.sim.fetch import finger_positions
 from her_robot.sim.goal_env import BatchedGoalEnv
 from her_robot.sim.tasks import FetchTask, fetch_task, make_gymnasium_env
 from her_robot.sim.trim import ArmCollisions
