@@ -70,7 +70,7 @@ class BatchedSimulation(ABC):
         """
         if num_envs < 1:
             raise ValueError(f"num_envs is {num_envs}; at least 1 is needed")
-        self._nominal_model = task.model
+        self.nominal_model = task.model
         self.contract = task.contract
         self.num_envs = num_envs
         self.num_threads = min(num_threads or os.cpu_count() or 1, num_envs)
@@ -102,7 +102,7 @@ class BatchedSimulation(ABC):
         Returns:
             What was drawn, by parameter, in the units of `domain_rand.physics.PARAMETERS`.
         """
-        return randomize_model(self.rows[row].model, self._nominal_model, self.rows[row].data, ranges, rng)
+        return randomize_model(self.rows[row].model, self.nominal_model, self.rows[row].data, ranges, rng)
 
     def step(self, actions: np.ndarray) -> State:
         """Advance every row by one control period.
