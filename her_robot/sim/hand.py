@@ -57,7 +57,8 @@ class _Readings:
         # The joints come first in the model, so that these are views.
         self.joint_position, self.joint_velocity = self.qpos[:, : len(JOINTS)], self.qvel[:, : len(JOINTS)]
         terms = {term.name: term.size for term in contract.observation}
-        self.fingertips = np.zeros((num_envs, len(FINGERTIPS), 3)) if "fingertip_pos" in terms else None
+        self.sites = np.zeros((num_envs, model.nsite, 3)) if "fingertip_pos" in terms else None
+        self._fingertips = [int(model.site(f"robot0:S_{tip}").id) for tip in FINGERTIPS]
         self.touch = np.zeros((num_envs, terms["touch"])) if "touch" in terms else None
         self._object = None
         if contract.has_object:
@@ -69,7 +70,7 @@ class _Readings:
         return HandState(
             joint_position=self.joint_position.copy(),
             joint_velocity=self.joint_velocity.copy(),
-            fingertip_position=None if self.fingertips is None else self.fingertips.copy(),
+            fingertip_position=None if self.sites is None else self.sites[:, self._fingertips],
             object=self._object_state(),
             touch=None if self.touch is None else self.touch.copy(),
         )
@@ -95,9 +96,8 @@ class HandRow(Row):
         data, model = self.data, self.model
         self._control = data.ctrl
         self._copied = [(readings.qpos[row], data.qpos), (readings.qvel[row], data.qvel)]
-        if readings.fingertips is not None:
-            sites = [data.site(f"robot0:S_{tip}").xpos for tip in FINGERTIPS]
-            self._copied += zip(readings.fingertips[row], sites, strict=True)
+        if readings.sites is not None:
+            self._copied.append((readings.sites[row], data.site_xpos))
         self._touches = readings.touch is not None
         if readings.touch is not None:
             first = int(model.sensor("robot0:TS_palm_b0").adr[0])

@@ -90,3 +90,9 @@ def test_what_the_hand_has_not_is_refused():
         simulation.begin([0], [np.random.default_rng(0)], [Start(rise=0.01)])
     with pytest.raises(UnknownNameError, match="unknown task of the hand 'fetch_push'"):
         hand_task("fetch_push")
+
+
+def test_coupled_joints_keep_their_tendons():
+    model = hand_task("hand_block").model
+    kept = {model.tendon(index).name for index in range(model.ntendon)}
+    assert {f"robot0:T_{finger}J1c" for finger in ("FF", "MF", "RF", "LF")} <= kept
