@@ -6,7 +6,7 @@ from her_robot.contract import Contract, FetchContract
 from her_robot.policy.acting import Policy
 from her_robot.policy.config import ExplorationConfig
 from her_robot.policy.episode_memory import EpisodeMemory
-from her_robot.policy.guide import GUIDES, approach_object
+from her_robot.policy.guide import CAUTIOUS, GUIDES, approach_object
 from her_robot.policy.replay import Episodes
 from her_robot.sim.goal_env import BatchedGoalEnv
 
@@ -92,8 +92,8 @@ class Explorer:
             approaching &= distance > self._near
             action[approaching] = towards[approaching]
         if guided.any() and self._guide is not None:
-            seen = self._env.true_observation() if self._with_truth else observation
-            action[guided] = self._guide(self._contract, seen[guided], desired_goal[guided])
+            seen, haste = (self._env.true_observation(), CAUTIOUS) if self._with_truth else (observation, 1.0)
+            action[guided] = self._guide(self._contract, seen[guided], desired_goal[guided], haste)
         action = np.clip(action + config.noise * rng.standard_normal(shape), -1.0, 1.0)
         explores = rng.random(len(action)) < config.random_action
         action = np.where(explores[:, None], uniform, action)

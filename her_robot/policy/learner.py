@@ -14,7 +14,7 @@ from her_robot.policy.acting import Policy, RecurrentPolicy
 from her_robot.policy.agent import Agent, Batch, Losses
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.ddpg import Ddpg, Td3
-from her_robot.policy.guide import GUIDES
+from her_robot.policy.guide import CAUTIOUS, GUIDES
 from her_robot.policy.her import hindsight_goals
 from her_robot.policy.inputs import Inputs
 from her_robot.policy.mirror import Mirror
@@ -212,7 +212,8 @@ class Learner:
         """What the task's guide would do at some times (n, action_size). The arguments are those of `_inputs_at`."""
         seen = episodes.truth if self._config.network.asymmetric else episodes.observation
         observation = self._reflect("observation", seen[episode, time], reflected)
-        guide = GUIDES[self.contract.task](self.contract, observation.cpu().numpy(), goals.cpu().numpy())
+        haste = CAUTIOUS if self._config.network.asymmetric else 1.0
+        guide = GUIDES[self.contract.task](self.contract, observation.cpu().numpy(), goals.cpu().numpy(), haste)
         return torch.from_numpy(guide.astype(np.float32)).to(self.device)
 
     def _inputs_at(

@@ -57,7 +57,7 @@ def test_relative_actions_are_absolute_ones_from_the_measured_posture():
     rng = np.random.default_rng(0)
     for _ in range(20):
         action = rng.uniform(-0.3, 0.3, (1, 20)).astype(np.float32)
-        targets = joint_targets(HAND_CONTRACTS["hand_reach_relative"], action, relative.state().joint_position)
+        targets = joint_targets(hand_task("hand_reach_relative").contract, action, relative.state().joint_position)
         same = (targets - (low + high) / 2) / ((high - low) / 2)
         np.testing.assert_allclose(
             relative.step(action).joint_position, absolute.step(same).joint_position, rtol=0, atol=1e-5
