@@ -1,0 +1,152 @@
+"""Between a Shadow Hand's own joints and the contract's: names, order, signs, and the two joints of one tendon.
+
+A finger's middle and distal joint hang on one tendon, so the hand can command no more than their sum, "J0". In the
+simulation that policies are trained in, an actuator drives the middle joint and a tendon drags the distal one along:
+what is commanded for the middle joint, times a gain, is the sum that the hand is told.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from her_robot.contract.hand import ACTUATOR_RANGES, COUPLED_JOINTS, JOINTS
+from her_robot.robot.hand_profile import OTHER_HAND, HandProfile
+from her_robot.robot.safety import JointLimits
+
+FloatSequence = Sequence[float] | np.ndarray
+"""Of a message, or of our own."""
+ACTUATORS = tuple(ACTUATOR_RANGES)
+"""The actuated joints, in the order of the action."""
+_ACTUATED = np.array([JOINTS.index(name) for name in ACTUATORS])
+_MIDDLE = np.array([JOINTS.index(name) for name in COUPLED_JOINTS])
+_DISTAL = np.array([JOINTS.index(name) for name in COUPLED_JOINTS.values()])
+_COUPLED = np.array([ACTUATORS.index(name) for name in COUPLED_JOINTS])
+
+
+class HandJoints:
+    """The map of one hand."""
+
+    def __init__(self, profile: HandProfile, joint_offsets: Mapping[str, float] | None = None) -> None:
+        """
+        Args:
+            profile: of the hand.
+            joint_offsets: added to what the encoders say, by the hand's name of the joint [rad].
+        """
+        offsets = joint_offsets or {}
+        configs = [profile.joints[name] for name in JOINTS]
+        self._profile, self._gain = profile, profile.coupling_gain
+        self._names = profile.joint_names
+        by_pair = {pair: name for name, pair in profile.coupled.items()}
+        self._sums = [by_pair[self._names[m], self._names[d]] for m, d in zip(_MIDDLE, _DISTAL, strict=True)]
+        self._sign = np.array([config.sign for config in configs])
+        self._offset = np.array([config.offset - offsets.get(config.name, 0.0) for config in configs])
+        self._low, self._high = np.array([config.position for config in configs]).T
+        self._velocity = np.array([config.velocity for config in configs])
+        self._acceleration = np.array([config.acceleration for config in configs])
+        everything = [*self._names, *self._sums]
+        self._commanded = [everything.index(name) for name in profile.command_names]
+
+    def limits(self) -> JointLimits:
+        """Of what is commanded, in the order of `ACTUATORS`: those of the hand, within the ranges of the action."""
+        low, high = np.array(list(ACTUATOR_RANGES.values())).T
+        rates = []
+        for limit in (self._velocity, self._acceleration):
+            rate = limit[_ACTUATED]
+            rate[_COUPLED] = np.minimum(limit[_MIDDLE], limit[_DISTAL] / (self._gain - 1.0))
+            rates.append(rate)
+        return JointLimits(np.maximum(low, self._low[_ACTUATED]), np.minimum(high, self._high[_ACTUATED]), *rates)
+
+    def read(
+        self, names: Sequence[str], positions: FloatSequence, velocities: FloatSequence = ()
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What a hand reports, as the contract has it: positions (24,) [rad] and velocities (24,) [rad/s].
+
+        Velocities are not a number where the hand does not say. Joints whose names begin otherwise than the hand's,
+        such as those of an arm that carries it, are ignored.
+
+        Args:
+            names: of the joints, in any order. Two coupled joints may be there as one, their sum.
+            positions: [rad].
+            velocities: [rad/s]; none, or one for each name.
+
+        Raises:
+            ValueError: another hand, joints missing or too many, or a position that is not finite.
+        """
+        if len(positions) != len(names):
+            raise ValueError(f"joint states have {len(positions)} positions for {len(names)} names")
+        rates = velocities if len(velocities) == len(names) else [np.nan] * len(names)
+        reported = dict(zip(names, zip(positions, rates, strict=True), strict=True))
+        self._check_names(reported)
+        bad = [name for name in (*self._names, *self._sums) if not np.isfinite(reported.get(name, (0.0,))[0])]
+        if bad:
+            raise ValueError(f"joint states are not finite: {', '.join(bad)}")
+        for index, name in enumerate(self._sums):
+            middle, distal = (self._names[joints[index]] for joints in (_MIDDLE, _DISTAL))
+            if middle not in reported or distal not in reported:
+                reported[middle], reported[distal] = self._shared(index, *reported[name])
+        values, rates = np.array([reported[name] for name in self._names], np.float64).T
+        return self._sign * (values - self._offset), self._sign * rates
+
+    def actuated(self, positions: np.ndarray) -> np.ndarray:
+        """What would be commanded for the hand to be where it is (..., 20) [rad], of joint positions (..., 24)."""
+        actuated = positions[..., _ACTUATED]
+        actuated[..., _COUPLED] = (positions[..., _MIDDLE] + positions[..., _DISTAL]) / self._gain
+        return actuated
+
+    def to_hand(self, targets: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What to tell the hand's controllers, in the order of the profile's `command_names`.
+
+        Args:
+            targets: of the actuators (..., 20) [rad].
+            rates: at which the targets move (..., 20) [rad/s].
+
+        Returns:
+            Positions (..., n) [rad] and velocities (..., n) [rad/s].
+        """
+        positions, velocities = (np.zeros((*targets.shape[:-1], len(JOINTS))) for _ in range(2))
+        positions[..., _ACTUATED], velocities[..., _ACTUATED] = targets, rates
+        sums = np.clip(self._gain * targets[..., _COUPLED], 0.0, self._high[_MIDDLE] + self._high[_DISTAL])
+        inside = sums == self._gain * targets[..., _COUPLED]
+        sum_rates = np.where(inside, self._gain * rates[..., _COUPLED], 0.0)
+        middle, middle_rates = self._middle_of(sums, sum_rates)
+        positions[..., _MIDDLE], positions[..., _DISTAL] = middle, sums - middle
+        velocities[..., _MIDDLE], velocities[..., _DISTAL] = middle_rates, sum_rates - middle_rates
+        positions = self._sign * positions + self._offset
+        positions = np.concatenate([positions, positions[..., _MIDDLE] + positions[..., _DISTAL]], axis=-1)
+        velocities = np.concatenate([self._sign * velocities, sum_rates], axis=-1)
+        return positions[..., self._commanded], velocities[..., self._commanded]
+
+    def _middle_of(self, sums: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The middle joint's part of sums (..., 4) [rad], and of their rates (..., 4) [rad/s]. Where one of the two
+        joints is at the end of its range, the other has the rest."""
+        even = sums / self._gain
+        middle = np.minimum(np.maximum(even, sums - self._high[_DISTAL]), self._high[_MIDDLE])
+        part = np.where(middle > even, 1.0, np.where(middle < even, 0.0, 1.0 / self._gain))
+        return middle, part * rates
+
+    def _shared(self, index: int, position: float, rate: float) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Position and rate of the middle and the distal joint, of their sum as the hand reports it."""
+        joints = [_MIDDLE[index], _DISTAL[index]]
+        sums, rates = np.zeros(len(_MIDDLE)), np.zeros(len(_MIDDLE))
+        sums[index], rates[index] = position - self._offset[joints].sum(), rate
+        middle, middle_rate = (values[index] for values in self._middle_of(sums, rates))
+        offset = self._offset[joints]
+        return (middle + offset[0], middle_rate), (sums[index] - middle + offset[1], rate - middle_rate)
+
+    def _check_names(self, reported: Mapping[str, object]) -> None:
+        prefix = self._profile.prefix
+        other = OTHER_HAND.get(prefix, "")
+        pairs = {name: self._profile.coupled[name] for name in self._sums}
+        alone = {joint for name, pair in pairs.items() if name in reported for joint in pair}
+        missing = [name for name in self._names if name not in reported and name not in alone]
+        if len(missing) == len(self._names) and any(other and name.startswith(other) for name in reported):
+            raise ValueError(f"joint states are of the other hand: {other}* where the profile has {prefix}*")
+        if missing:
+            raise ValueError(f"joint states lack {', '.join(missing)}")
+        known = {*self._names, *self._sums}
+        extra = [name for name in reported if name.startswith(prefix) and name not in known]
+        if extra:
+            raise ValueError(
+                f"joint states have {', '.join(extra)}, which the profile {self._profile.name!r} has not: a hand of "
+                "another kind?"
+            )
