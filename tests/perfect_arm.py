@@ -4,8 +4,8 @@ import numpy as np
 
 from her_robot.contract import contract_of
 from her_robot.policy.bundle import PolicyBundle
+from her_robot.robot.arm_controller import ArmController
 from her_robot.robot.calibration import JointOffsets
-from her_robot.robot.controller import PolicyController
 from her_robot.robot.profile import load_profile
 
 PROFILE = load_profile("fetch")
@@ -30,7 +30,7 @@ class PerfectArm:
     """Joints that are where they were told to be one period ago, and inputs that are all well."""
 
     def __init__(self, task="fetch_push", action=(0.0, 0.0, 0.0, 0.0), profile=PROFILE, offsets=None, table=None):
-        self.controller = PolicyController(ConstantPolicy(task, action), profile, JointOffsets(offsets or {}), table)
+        self.controller = ArmController(ConstantPolicy(task, action), profile, JointOffsets(offsets or {}), table)
         self.contract, self.profile = self.controller.contract, self.controller.profile
         self.joints = profile.to_robot(np.array(profile.look[task]))
         self.velocities = np.zeros(7)

@@ -63,9 +63,9 @@ class HandTimingConfig:
 class HandMotionConfig:
     """How the joints move."""
 
-    tracking_tolerance: float = 0.5
-    """A joint farther than this from where it was told to be stops the hand: something is in its way [rad]. An object
-    in the hand always is, a little."""
+    lead: float = 0.35
+    """The commanded position of a joint stays within this of the measured one [rad]: how hard a servo presses against
+    what is in the way. A joint that follows well at its full speed lags by about half of it."""
     homing_speed: float = 0.5
     """Joint speed of homing, as part of each joint's velocity limit."""
     homing_tolerance: float = 0.1
