@@ -273,7 +273,12 @@ def _add_bench(commands) -> None:
         description="What is measured, beside what, and why that is fair: docs/benchmarks.md.",
     )
     kinds = parser.add_subparsers(dest="what", required=True, metavar="env|update|train|latency")
-    kinds.add_parser("env", help="environment steps per second, beside EnvPool, Gymnasium-Robotics and mj_step alone")
+    env = kinds.add_parser(
+        "env", help="environment steps per second, beside EnvPool, Gymnasium-Robotics and mj_step alone"
+    )
+    env.add_argument(
+        "--task", action="append", metavar="TASK", help="such as hand_block; may be repeated; default: several"
+    )
     kinds.add_parser("update", help="milliseconds of an update, beside those of its matrix products alone")
     train = kinds.add_parser("train", help="success after the same time, beside Stable-Baselines3")
     train.add_argument(
@@ -390,9 +395,9 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _bench_env(options: argparse.Namespace) -> int:
-    from her_robot.sim.benchmark import bench_env
+    from her_robot.sim.benchmark import TASKS, bench_env
 
-    bench_env(options.json)
+    bench_env(options.json, tasks=options.task or TASKS)
     return 0
 
 

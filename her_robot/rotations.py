@@ -54,10 +54,9 @@ def from_axis_angle(axis: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
     return np.concatenate([np.broadcast_to(np.cos(half), (*vector.shape[:-1], 1)), vector], axis=-1)
 
 
-def from_euler(euler: Array, xp: Any = np) -> Array:
-    """Quaternions (..., 4) of Euler angles (..., 3) [rad]."""
-    half = euler / 2.0
-    (sx, sy, sz), (cx, cy, cz) = ([f(half)[..., i] for i in range(3)] for f in (xp.sin, xp.cos))
+def from_euler(x: Array, y: Array, z: Array, xp: Any = np) -> Array:
+    """Quaternions (..., 4) of Euler angles, each (...) [rad]."""
+    (sx, sy, sz), (cx, cy, cz) = ([f(angle / 2.0) for angle in (x, y, z)] for f in (xp.sin, xp.cos))
     return xp.stack(
         [
             cx * cy * cz - sx * sy * sz,

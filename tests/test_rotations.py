@@ -42,7 +42,7 @@ def test_euler_angles_are_those_of_gymnasium_robotics():
         rotations.euler_from_matrix(matrices), gymnasium_rotations.mat2euler(matrices), atol=1e-12
     )
     np.testing.assert_allclose(rotations.euler_from_matrix(matrices), angles, atol=1e-9)
-    quaternions = rotations.from_euler(angles)
+    quaternions = rotations.from_euler(*angles.T)
     np.testing.assert_allclose(quaternions, gymnasium_rotations.euler2quat(angles), atol=1e-12)
     np.testing.assert_allclose(rotations.euler_from_quaternion(quaternions), angles, atol=1e-9)
 
@@ -62,5 +62,5 @@ def test_tensors_give_what_arrays_give(quaternions):
         np.testing.assert_allclose(function(*tensors, torch).numpy(), function(first, second), atol=1e-12)
     for function in (rotations.conjugate, rotations.euler_from_quaternion, rotations.to_matrix):
         np.testing.assert_allclose(function(tensors[0], torch).numpy(), function(first), atol=1e-12)
-    euler = rotations.euler_from_quaternion(first)
-    np.testing.assert_allclose(rotations.from_euler(torch.from_numpy(euler), torch), rotations.from_euler(euler))
+    euler = rotations.euler_from_quaternion(first).T
+    np.testing.assert_allclose(rotations.from_euler(*torch.from_numpy(euler), torch), rotations.from_euler(*euler))

@@ -38,7 +38,7 @@ def pose_distances(contract: HandObjectContract, achieved: Array, desired: Array
     first, second = achieved[..., 3:], desired[..., 3:]
     if contract.ignores_z_rotation:
         euler, wanted = (rotations.euler_from_quaternion(quaternion, xp) for quaternion in (first, second))
-        first = rotations.from_euler(xp.concatenate([euler[..., :2], wanted[..., 2:]], -1), xp)
+        first = rotations.from_euler(euler[..., 0], euler[..., 1], wanted[..., 2], xp)
     angle = rotations.angle_between(first, second, xp)
     return (position if contract.position_counts else 0.0 * position), angle
 

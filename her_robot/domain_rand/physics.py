@@ -54,14 +54,36 @@ def check_parameters(ranges: Mapping[str, Range]) -> None:
             raise ConfigurationError(f"physics: {name} is a factor and must stay above 0, found {distribution.low}")
 
 
+def check_model(model: mujoco.MjModel, ranges: Mapping[str, Range], task: str) -> None:
+    """Refuse parameters of what a task's model does not have.
+
+    Raises:
+        ConfigurationError: names the parameter.
+    """
+    if "table_height" in ranges and not _has_table(model):
+        raise ConfigurationError(f"physics: table_height: {task} has no table")
+
+
+def _has_table(model: mujoco.MjModel) -> bool:
+    return mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "table0") >= 0
+
+
+def _object_name(model: mujoco.MjModel) -> str:
+    """Of the object's body, and of the geom that it is touched by: on the Fetch's table, or in the hand."""
+    return "object0" if _has_table(model) else "object"
+
+
 def _scale_object_mass(model: mujoco.MjModel, factor: float) -> None:
-    body = model.body("object0").id
+    body = model.body(_object_name(model)).id
     model.body_mass[body] *= factor
     model.body_inertia[body] *= factor
 
 
 def _scale_friction(model: mujoco.MjModel, factor: float) -> None:
     # A contact takes the larger friction of its two geoms, so both sides of it are scaled.
+    if not _has_table(model):
+        model.geom_friction[:, 0] *= factor
+        return
     table = np.flatnonzero(model.geom_bodyid == model.body("table0").id)
     fingers = [model.geom(f"robot0:{side}_gripper_finger_link").id for side in ("r", "l")]
     model.geom_friction[[model.geom("object0").id, *table, *fingers], 0] *= factor
@@ -76,8 +98,8 @@ PARAMETERS: dict[str, Callable[[mujoco.MjModel, float], None]] = {
     "friction": _scale_friction,
     "table_height": _offset_table_height,
 }
-"""`object_mass`: factor on mass and inertia. `friction`: factor on the sliding friction of object, table and fingers.
-`table_height`: offset [m]."""
+"""`object_mass`: factor on mass and inertia. `friction`: factor on the sliding friction of object, table and fingers,
+or of object and hand. `table_height`: offset [m]."""
 
 _FACTORS = ("object_mass", "friction")
 _RANDOMIZED_FIELDS = ("body_mass", "body_inertia", "body_pos", "geom_friction")

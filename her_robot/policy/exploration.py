@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from her_robot.contract import Contract
+from her_robot.contract import Contract, FetchContract
 from her_robot.policy.config import ExplorationConfig
 from her_robot.policy.guide import GUIDES, approach_object
 from her_robot.policy.learner import Policy
@@ -17,7 +17,9 @@ class Explorer:
         self._env, self._config, self._rng = env, config, rng
         self._contract: Contract = env.contract
         self._guide = GUIDES.get(env.contract.task)
-        self._near = config.approach_distance if env.contract.gripper_blocked else config.grasp_distance
+        self._near = config.grasp_distance
+        if isinstance(env.contract, FetchContract) and env.contract.gripper_blocked:
+            self._near = config.approach_distance
 
     def play(self, policy: Policy | None) -> Episodes:
         """One episode in every environment; without a policy, actions are uniformly random where no guide acts."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from her_robot.contract import Contract, is_lost, is_missed
+from her_robot.contract import Contract, FetchContract, is_lost, is_missed
 from her_robot.errors import TrainingDivergedError
 from her_robot.policy.agent import Agent, Batch, Losses
 from her_robot.policy.config import TrainConfig
@@ -93,7 +93,9 @@ class Learner:
             self.device,
             partial(is_lost, contract) if config.replay.end_when_lost else never_lost,
         )
-        self._mirror = Mirror(contract, self.device) if config.replay.mirrored else None
+        self._mirror = (
+            Mirror(contract, self.device) if config.replay.mirrored and isinstance(contract, FetchContract) else None
+        )
 
     def policy(self, averaged: bool = False) -> Policy:
         """A copy of the policy as it is now; `averaged`: the one to measure and export, not to explore with."""

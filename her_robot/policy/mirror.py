@@ -7,7 +7,7 @@ x and z axes; so each transition is worth two.
 import torch
 from torch import Tensor
 
-from her_robot.contract import Contract
+from her_robot.contract import FetchContract
 
 _SIGNS = {
     "grip_pos": (1, -1, 1),
@@ -29,7 +29,7 @@ _POSITIONS = ("grip_pos", "object_pos")
 class Mirror:
     """Reflects observations, goals and actions of one task in the vertical plane through its home position."""
 
-    def __init__(self, contract: Contract, device: torch.device | str = "cpu") -> None:
+    def __init__(self, contract: FetchContract, device: torch.device | str = "cpu") -> None:
         across = 2.0 * contract.home_grip_position[1]
         self.observation = _Reflection(contract.observation, across, device)
         self.goal = _Reflection((contract.goal,), across, device)

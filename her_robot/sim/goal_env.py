@@ -16,11 +16,16 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from her_robot import contract as contracts
-from her_robot.contract import Contract, RobotState
+from her_robot.contract import Contract, HandContract, RobotState, State
 from her_robot.domain_rand.actuation import Actuation
+from her_robot.domain_rand.hand_sensing import HandSensing
+from her_robot.domain_rand.physics import check_model
 from her_robot.domain_rand.preset import RandomizationPreset
 from her_robot.domain_rand.sensing import Sensing
-from her_robot.sim.batched import BatchedSimulation
+from her_robot.sim.batched import BatchedSimulation, Start
+from her_robot.sim.fetch import FetchSimulation
+from her_robot.sim.hand import HandSimulation
+from her_robot.sim.hand_tasks import hand_task
 from her_robot.sim.tasks import fetch_task
 
 _RANDOMIZATION_STREAM = 1
@@ -57,15 +62,18 @@ class BatchedGoalEnv(VectorEnv):
         self.metadata = {**self.metadata, "autoreset_mode": autoreset_mode}
         self._autoreset = autoreset_mode is AutoresetMode.SAME_STEP
         self.contract = contracts.contract_of(task)
-        self.simulation = BatchedSimulation(fetch_task(task), num_envs, num_threads)
+        self.simulation = simulate(task, num_envs, num_threads)
         self.num_envs = num_envs
         self.single_observation_space = observation_space(self.contract)
         self.single_action_space = action_space(self.contract)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._preset = randomization or RandomizationPreset()
+        check_model(self.simulation.nominal_model, self._preset.physics, task)
         self._goals = np.zeros((num_envs, self.contract.goal_size))
         self._steps = np.zeros(num_envs, int)
+        self._state: Any = None
+        self._sensing: Any = None
         self._nominal = np.ones(num_envs, bool)
         self._seed_rows([None] * num_envs)
 
@@ -82,7 +90,7 @@ class BatchedGoalEnv(VectorEnv):
         self, actions: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One control period in every row."""
-        self._state = self.simulation.step(self._actuation.apply(actions, self._state.finger_position))
+        self._state = self.simulation.step(self._actuation.apply(actions, _fingers(self._state)))
         self._sensing.advance(self._state)
         self._seen = self._sensing.present(self._state)
         self._steps += 1
@@ -123,43 +131,38 @@ class BatchedGoalEnv(VectorEnv):
         self._reset_rngs = [rng for rng, _ in seeded]
         self._randomization_rng = np.random.default_rng([seeded[0][1], _RANDOMIZATION_STREAM])
         rng, preset = self._randomization_rng, self._preset
-        self._actuation = Actuation(preset.actuation, self.num_envs, rng, self.contract.control_period)
-        self._sensing = Sensing(preset.sensing, self.num_envs, self.contract.control_period, rng)
+        size, period = self.num_envs, self.contract.control_period
+        if isinstance(self.contract, HandContract):
+            self._actuation = Actuation(preset.actuation, size, rng, period, self.contract.action_size, False)
+            self._sensing = HandSensing(preset.sensing, size, rng)
+        else:
+            self._actuation = Actuation(preset.actuation, size, rng, period)
+            self._sensing = Sensing(preset.sensing, size, period, rng)
 
     def _reset_rows(self, rows: np.ndarray) -> None:
-        for row in rows:
-            self._reset_row(int(row))
+        starts = [self._randomize(int(row)) for row in rows]
+        self._goals[rows] = self.simulation.begin(rows.tolist(), [self._reset_rngs[row] for row in rows], starts)
+        self._steps[rows] = 0
         self._state = self.simulation.state()
+        fingers = _fingers(self._state)
         for row, nominal in zip(rows, self._nominal[rows], strict=True):
-            self._actuation.reset(row, nominal, self._state.finger_position[row])
+            self._actuation.reset(row, nominal, None if fingers is None else fingers[row])
             self._sensing.reset(row, nominal, self._state)
         self._seen = self._sensing.present(self._state)
 
-    def _reset_row(self, row: int) -> None:
-        task, rng = self.simulation.task, self._reset_rngs[row]
-        self._nominal[row] = self._randomization_rng.random() < self._preset.nominal_fraction
-        drawn = self._randomize(row)
-        position = task.sample_object_position(rng) if self.contract.has_object else None
-        goal = task.sample_goal(rng)
-        if self.contract.has_object:
-            goal[2] += drawn["table_height"]
-        self.simulation.reset(row, position, drawn["object_yaw"], drawn["table_height"])
-        self._goals[row] = goal
-        self._steps[row] = 0
-
-    def _randomize(self, row: int) -> dict[str, float]:
-        """Set one row's model, and return what was drawn."""
-        drawn = {"table_height": 0.0, "object_yaw": 0.0}
+    def _randomize(self, row: int) -> Start:
+        """Draw one row's model, and how its episode starts."""
+        preset, rng = self._preset, self._randomization_rng
+        self._nominal[row] = nominal = rng.random() < preset.nominal_fraction
         if not self.contract.has_object:
-            return drawn
-        ranges = {} if self._nominal[row] else self._preset.physics
-        if self._preset.physics:
-            drawn |= self.simulation.randomize(row, ranges, self._randomization_rng)
-        if not self._nominal[row]:
-            drawn["object_yaw"] = float(self._preset.object_yaw.sample(self._randomization_rng))
-        return drawn
+            return Start()
+        drawn = {}
+        if preset.physics:
+            drawn = self.simulation.randomize(row, {} if nominal else preset.physics, rng)
+        yaw = 0.0 if nominal else float(preset.object_yaw.sample(rng))
+        return Start(yaw, drawn.get("table_height", 0.0))
 
-    def _observation(self, seen: RobotState) -> dict[str, np.ndarray]:
+    def _observation(self, seen: State) -> dict[str, np.ndarray]:
         return {
             "observation": contracts.observation(self.contract, seen),
             "achieved_goal": contracts.achieved_goal(self.contract, self._state).copy(),
@@ -202,6 +205,17 @@ class GoalEnv(gymnasium.Env):
         self._batch.close()
 
 
+def simulate(task: str, num_envs: int, num_threads: int | None = None) -> BatchedSimulation:
+    """The batched simulation of a task, by its name.
+
+    Raises:
+        UnknownNameError: no such task.
+    """
+    if isinstance(contracts.contract_of(task), HandContract):
+        return HandSimulation(hand_task(task), num_envs, num_threads)
+    return FetchSimulation(fetch_task(task), num_envs, num_threads)
+
+
 def observation_space(contract: Contract) -> spaces.Dict:
     """The dictionary space of one environment, as Gymnasium-Robotics declares it."""
     goal = spaces.Box(-np.inf, np.inf, (contract.goal_size,), np.float64)
@@ -212,6 +226,11 @@ def observation_space(contract: Contract) -> spaces.Dict:
 def action_space(contract: Contract) -> spaces.Box:
     """Actions of one environment."""
     return spaces.Box(-1.0, 1.0, (contract.action_size,), np.float32)
+
+
+def _fingers(state: State) -> np.ndarray | None:
+    """Right and left finger of a gripper (n, 2) [m]; None where there is no gripper."""
+    return state.finger_position if isinstance(state, RobotState) else None
 
 
 def _first_row(observation: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
