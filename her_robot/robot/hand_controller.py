@@ -21,6 +21,9 @@ from her_robot.robot.hand_profile import HandProfile
 from her_robot.robot.joint_controller import JointController, timed
 from her_robot.robot.safety import JointCommand, SafetyFilter
 
+_MEASURED = ("joint_pos", "joint_vel", "fingertip_pos")
+"""Terms of an observation that the controller can fill."""
+
 
 class HandController(JointController):
     """Drives one hand with one policy."""
@@ -42,7 +45,8 @@ class HandController(JointController):
             )
         self.profile, self.contract = profile, contract
         self._joints = HandJoints(profile, joint_offsets.offsets)
-        self.measured = HandMeasurements(profile, self._joints, HandKinematics(profile))
+        self._kinematics = HandKinematics(profile)
+        self.measured = HandMeasurements(profile, self._joints, self._kinematics)
         self.joint_names = profile.command_names
         self.trajectory_topics = _columns(profile)
         self._home = np.array([profile.home.get(name, 0.0) for name in ACTUATORS])
@@ -79,6 +83,8 @@ class HandController(JointController):
             return self._brake()
         with timed(latency, "safety"):
             targets = joint_targets(self.contract, np.clip(action, -1.0, 1.0), measured.positions)
+            if self.profile.motion.sags_as_trained:
+                targets = targets - self._kinematics.sag(measured.positions)
             here, lead = self._measured_reference(), self.profile.motion.lead
             return self.safety.approach(here + np.clip(targets - here, -lead, lead), speed=1.0)
 
@@ -90,9 +96,6 @@ class HandController(JointController):
     def _to_robot(self, command: JointCommand) -> JointCommand:
         positions, velocities = self._joints.to_hand(command.positions, command.velocities)
         return JointCommand(command.times, positions, velocities, command.clamped)
-
-
-_MEASURED = ("joint_pos", "joint_vel", "fingertip_pos")
 
 
 def _columns(profile: HandProfile) -> dict[str, slice]:

@@ -44,6 +44,7 @@ class HandJoints:
         self._velocity = np.array([config.velocity for config in configs])
         self._acceleration = np.array([config.acceleration for config in configs])
         everything = [*self._names, *self._sums]
+        self._as_sum = np.array([name in profile.command_names for name in self._sums])
         self._commanded = [everything.index(name) for name in profile.command_names]
 
     def limits(self) -> JointLimits:
@@ -115,6 +116,23 @@ class HandJoints:
         positions = np.concatenate([positions, positions[..., _MIDDLE] + positions[..., _DISTAL]], axis=-1)
         velocities = np.concatenate([self._sign * velocities, sum_rates], axis=-1)
         return positions[..., self._commanded], velocities[..., self._commanded]
+
+    def reported(self, positions: np.ndarray, velocities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What a hand reports whose joints are at `positions` (24,) [rad], and move at `velocities` (24,) [rad/s]: in
+        its own convention, in the order of the profile's `joint_names`."""
+        return self._sign * positions + self._offset, self._sign * velocities
+
+    def driven(self, positions: np.ndarray, velocities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What a hand's motors are told by commands (n,) in the order of `command_names`: positions (20,) [rad] and
+        velocities (20,) [rad/s] in the order of `ACTUATORS`, those of coupled pairs being of the sum of both joints."""
+        joints = len(JOINTS)
+        found = np.zeros((2, joints + len(self._sums)))
+        found[:, self._commanded] = positions, velocities
+        found[0] -= [*self._offset, *(self._offset[_MIDDLE] + self._offset[_DISTAL])]
+        told, sums = self._sign * found[:, :joints], found[:, joints:]
+        driven = told[:, _ACTUATED]
+        driven[:, _COUPLED] = np.where(self._as_sum, sums, told[:, _MIDDLE] + told[:, _DISTAL])
+        return driven[0], driven[1]
 
     def _middle_of(self, sums: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The middle joint's part of sums (..., 4) [rad], and of their rates (..., 4) [rad/s]. Where one of the two

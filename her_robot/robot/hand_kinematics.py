@@ -3,7 +3,7 @@
 import mujoco
 import numpy as np
 
-from her_robot.contract.hand import FINGERTIPS, JOINTS
+from her_robot.contract.hand import ACTUATOR_STIFFNESS, COUPLED_JOINTS, FINGERTIPS, JOINTS
 from her_robot.robot.hand_profile import HandProfile, compile_hand
 
 _SAMPLES = 2000
@@ -20,6 +20,9 @@ class HandKinematics:
         self._qpos = np.array([model.joint(config.prefix + name).qposadr[0] for name in JOINTS])
         self._sites = np.array([model.site(config.tip_prefix + tip).id for tip in FINGERTIPS])
         self._base = model.body(config.base_body).id
+        self._actuated = np.array([model.joint(config.prefix + name).dofadr[0] for name in ACTUATOR_STIFFNESS])
+        self._compliance = np.array([_compliance(name) for name in ACTUATOR_STIFFNESS])
+        self._gravity = np.zeros(model.nv)
         self._ranges = np.array([profile.joints[name].position for name in JOINTS])
 
     def fingertips(self, positions: np.ndarray) -> np.ndarray:
@@ -28,6 +31,20 @@ class HandKinematics:
         data.qpos[self._qpos] = positions
         mujoco.mj_kinematics(self._model, data)
         return (data.site_xpos[self._sites] - data.xpos[self._base]) @ data.xmat[self._base].reshape(3, 3)
+
+    def sag(self, positions: np.ndarray) -> np.ndarray:
+        """How far below its target each actuator stays in the simulation that policies are trained in (20,) [rad], at
+        joint positions (24,) [rad]: gravity's torque over the actuator's stiffness.
+
+        The model's masses and the direction of gravity are taken to be those of the simulation. Coupled joints are left
+        out: their tendons' friction and play outweigh a fingertip.
+        """
+        data = self._data
+        data.qpos[self._qpos] = positions
+        data.qvel[:] = 0.0
+        mujoco.mj_fwdPosition(self._model, data)
+        mujoco.mj_rne(self._model, data, 0, self._gravity)
+        return self._gravity[self._actuated] * self._compliance
 
     def reach(self) -> tuple[np.ndarray, np.ndarray]:
         """Corners of the boxes, lowest (5, 3) and highest (5, 3) [m], that each fingertip stays in, whatever the
@@ -40,3 +57,8 @@ class HandKinematics:
         parts = np.concatenate([ends, anywhere])
         tips = np.stack([self.fingertips(low + part * (high - low)) for part in parts])
         return tips.min(axis=0), tips.max(axis=0)
+
+
+def _compliance(actuator: str) -> float:
+    """What a torque moves an actuator by [rad/Nm]."""
+    return 0.0 if actuator in COUPLED_JOINTS else 1.0 / ACTUATOR_STIFFNESS[actuator]

@@ -15,7 +15,7 @@ import numpy as np
 from her_robot import configuration, resources
 from her_robot.contract import contract_of
 from her_robot.errors import ConfigurationError
-from her_robot.robot.calibration import load_markers
+from her_robot.robot.calibration import load_hand_eye, load_markers
 from her_robot.robot.profile import load_profile
 from her_robot.sim.camera import OPTICAL_FROM_GL, Camera, CameraConfig, displace
 from her_robot.sim.differences import Difference, Variant, check_severity, is_variant, with_differences
@@ -166,12 +166,17 @@ def _shipped_names() -> list[str]:
 class SimulatedRobot:
     """One simulated robot in front of a table with an object and a goal."""
 
+    camera_topic = "head_camera/rgb"
+
     def __init__(self, config: SimulatedRobotConfig, task: str, seed: int = 0) -> None:
         self.config = config
         self.contract = contract_of(task)
         self.profile = load_profile(config.profile).for_task(task)
         self._task = fetch_task(task)
         self._markers = load_markers(config.calibration, task)
+        self.camera_frame = load_hand_eye(config.calibration, task).camera_frame
+        self.trajectory_topics = {self.profile.topics.joint_trajectory: self.profile.joint_names}
+        """Which joints each controller takes."""
         self.model = compile_scene(
             config.scene, self.contract, self.profile, self._markers, *config.camera.rendered_size
         )
@@ -249,6 +254,12 @@ class SimulatedRobot:
                 increase, are over, or cannot be of this clock. The arm goes on as if nothing had come.
         """
         return self._arm.command(self.time, joint_names, times, positions, velocities)
+
+    def command(
+        self, topic: str, joint_names: Sequence[str], times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
+    ) -> np.ndarray:
+        """Follow a trajectory on a controller's topic, of which an arm has one; see `command_arm`."""
+        return self.command_arm(joint_names, times, positions, velocities)
 
     def command_gripper(self, gap: float) -> None:
         """Open the fingers to a total gap [m].
