@@ -11,7 +11,7 @@ from her_robot.policy.bundle import PolicyBundle
 from her_robot.robot.hand_kinematics import HandKinematics
 from her_robot.robot.hand_profile import compile_hand, load_hand_profile
 from her_robot.rotations import to_matrix
-from her_robot.sim.hand_tasks import hand_task
+from her_robot.sim.hand_tasks import HandReachTask, hand_task
 
 CONTRACT = HAND_CONTRACTS["hand_reach"]
 _LOW, _HIGH = np.array(list(ACTUATOR_RANGES.values())).T
@@ -84,6 +84,7 @@ class InverseKinematics:
 def _layer(samples):
     """Weights (20, 15) of goals, biases (20,), and weights (20, 15) of what is missing, for goals less their mean."""
     task, kinematics, random = hand_task("hand_reach"), InverseKinematics(), np.random.default_rng(0)
+    assert isinstance(task, HandReachTask)
     goals = np.stack([task.sample_goal(random) for _ in range(samples)])
     targets = np.stack([kinematics.targets(goal) for goal in goals])
     half = (_HIGH - _LOW) / 2

@@ -14,7 +14,7 @@ from her_robot.contract import HandContract, HandState, joint_targets
 from her_robot.errors import BundleError
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.robot.calibration import JointOffsets
-from her_robot.robot.hand_joints import ACTUATORS, HandJoints
+from her_robot.robot.hand_joints import ACTUATORS, HandJoints, TendonPlay
 from her_robot.robot.hand_kinematics import HandKinematics
 from her_robot.robot.hand_measurements import HandMeasurements
 from her_robot.robot.hand_profile import HandProfile
@@ -50,8 +50,9 @@ class HandController(JointController):
         self.joint_names = profile.command_names
         self.trajectory_topics = _columns(profile)
         self._home = np.array([profile.home.get(name, 0.0) for name in ACTUATORS])
-        safety = SafetyFilter(self._joints.limits(), contract.control_period, together=False)
-        super().__init__(bundle, safety)
+        self._tendons = TendonPlay(profile, self._joints)
+        self._limits = self._joints.limits()
+        super().__init__(bundle, SafetyFilter(self._limits, contract.control_period, together=False))
 
     def _measured_reference(self) -> np.ndarray:
         return self._joints.actuated(self.measured.positions)
@@ -64,6 +65,7 @@ class HandController(JointController):
             self._phase = "looking"
         if self._phase == "looking" and not self._waits_for():
             self._phase, self.steps = "running", 0
+            self._tendons.start(self.measured.positions)
         if self._phase != "running":
             return self.safety.approach(self._home, self.profile.motion.homing_speed)
         self.steps += 1
@@ -82,11 +84,16 @@ class HandController(JointController):
             self.stop("the policy's action is not finite")
             return self._brake()
         with timed(latency, "safety"):
-            targets = joint_targets(self.contract, np.clip(action, -1.0, 1.0), measured.positions)
-            if self.profile.motion.sags_as_trained:
-                targets = targets - self._kinematics.sag(measured.positions)
+            targets = self._as_trained(joint_targets(self.contract, np.clip(action, -1.0, 1.0), measured.positions))
             here, lead = self._measured_reference(), self.profile.motion.lead
             return self.safety.approach(here + np.clip(targets - here, -lead, lead), speed=1.0)
+
+    def _as_trained(self, targets: np.ndarray) -> np.ndarray:
+        """Where joints of the simulation, with weak servos and tendons with play, come to rest for `targets` (20,)
+        [rad]."""
+        if self.profile.motion.sags_as_trained:
+            targets = targets - self._kinematics.sag(self.measured.positions)
+        return np.clip(self._tendons.advance(targets), self._limits.position_low, self._limits.position_high)
 
     def _is_home(self) -> bool:
         """Near enough: what a finger lies on, or a weak wrist, keeps it from where it was told to be."""

@@ -91,7 +91,7 @@ class HandJoints:
     def actuated(self, positions: np.ndarray) -> np.ndarray:
         """What would be commanded for the hand to be where it is (..., 20) [rad], of joint positions (..., 24)."""
         actuated = positions[..., _ACTUATED]
-        actuated[..., _COUPLED] = (positions[..., _MIDDLE] + positions[..., _DISTAL]) / self._gain
+        actuated[..., _COUPLED] = self.middle_of(positions[..., _MIDDLE] + positions[..., _DISTAL])
         return actuated
 
     def to_hand(self, targets: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,15 +106,14 @@ class HandJoints:
         """
         positions, velocities = (np.zeros((*targets.shape[:-1], len(JOINTS))) for _ in range(2))
         positions[..., _ACTUATED], velocities[..., _ACTUATED] = targets, rates
-        sums = np.clip(self._gain * targets[..., _COUPLED], 0.0, self._high[_MIDDLE] + self._high[_DISTAL])
-        inside = sums == self._gain * targets[..., _COUPLED]
-        sum_rates = np.where(inside, self._gain * rates[..., _COUPLED], 0.0)
-        middle, middle_rates = self._middle_of(sums, sum_rates)
-        positions[..., _MIDDLE], positions[..., _DISTAL] = middle, sums - middle
-        velocities[..., _MIDDLE], velocities[..., _DISTAL] = middle_rates, sum_rates - middle_rates
-        positions = self._sign * positions + self._offset
-        positions = np.concatenate([positions, positions[..., _MIDDLE] + positions[..., _DISTAL]], axis=-1)
-        velocities = np.concatenate([self._sign * velocities, sum_rates], axis=-1)
+        even = (self._gain - 1.0) * targets[..., _COUPLED]
+        distal_rates = np.where(even < self._high[_DISTAL], (self._gain - 1.0) * rates[..., _COUPLED], 0.0)
+        positions[..., _DISTAL], velocities[..., _DISTAL] = np.minimum(even, self._high[_DISTAL]), distal_rates
+        positions, velocities = self._sign * positions + self._offset, self._sign * velocities
+        positions, velocities = (
+            np.concatenate([values, values[..., _MIDDLE] + values[..., _DISTAL]], axis=-1)
+            for values in (positions, velocities)
+        )
         return positions[..., self._commanded], velocities[..., self._commanded]
 
     def reported(self, positions: np.ndarray, velocities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -134,22 +133,17 @@ class HandJoints:
         driven[:, _COUPLED] = np.where(self._as_sum, sums, told[:, _MIDDLE] + told[:, _DISTAL])
         return driven[0], driven[1]
 
-    def _middle_of(self, sums: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The middle joint's part of sums (..., 4) [rad], and of their rates (..., 4) [rad/s]. Where one of the two
-        joints is at the end of its range, the other has the rest."""
-        even = sums / self._gain
-        middle = np.minimum(np.maximum(even, sums - self._high[_DISTAL]), self._high[_MIDDLE])
-        part = np.where(middle > even, 1.0, np.where(middle < even, 0.0, 1.0 / self._gain))
-        return middle, part * rates
+    def middle_of(self, sums: np.ndarray) -> np.ndarray:
+        """The middle joints' part of sums (..., 4) [rad]. Where one of two joints is at the end of its range, the other
+        has the rest."""
+        return np.minimum(np.maximum(sums / self._gain, sums - self._high[_DISTAL]), self._high[_MIDDLE])
 
     def _shared(self, index: int, position: float, rate: float) -> tuple[tuple[float, float], tuple[float, float]]:
         """Position and rate of the middle and the distal joint, of their sum as the hand reports it."""
-        joints = [_MIDDLE[index], _DISTAL[index]]
-        sums, rates = np.zeros(len(_MIDDLE)), np.zeros(len(_MIDDLE))
-        sums[index], rates[index] = position - self._offset[joints].sum(), rate
-        middle, middle_rate = (values[index] for values in self._middle_of(sums, rates))
-        offset = self._offset[joints]
-        return (middle + offset[0], middle_rate), (sums[index] - middle + offset[1], rate - middle_rate)
+        offset = self._offset[[_MIDDLE[index], _DISTAL[index]]]
+        sums = np.full(len(_MIDDLE), position - offset.sum())
+        middle = float(self.middle_of(sums)[index])
+        return (middle + offset[0], rate / self._gain), (sums[index] - middle + offset[1], rate - rate / self._gain)
 
     def _check_names(self, reported: Mapping[str, object]) -> None:
         prefix = self._profile.prefix
@@ -168,3 +162,31 @@ class HandJoints:
                 f"joint states have {', '.join(extra)}, which the profile {self._profile.name!r} has not: a hand of "
                 "another kind?"
             )
+
+
+class TendonPlay:
+    """Where a hand's coupled joints are to be commanded to be where those of the simulation would be.
+
+    There the tendon between a middle and a distal joint has play: the distal joint stays where it is until the middle
+    one has taken up the slack. This is that joint, without friction and mass.
+    """
+
+    def __init__(self, profile: HandProfile, joints: HandJoints) -> None:
+        self._joints = joints
+        self._ratio, self._play = profile.coupling_gain - 1.0, profile.coupling_play
+        self._high = np.array([profile.joints[name].position for name in COUPLED_JOINTS.values()])[:, 1]
+        self._distal = np.zeros(len(COUPLED_JOINTS))
+
+    def start(self, positions: np.ndarray) -> None:
+        """Begin with the distal joints where they are measured to be, of joint positions (24,) [rad]."""
+        self._distal = positions[_DISTAL].copy()
+
+    def advance(self, targets: np.ndarray) -> np.ndarray:
+        """Targets (20,) [rad] by which the hand bends each pair as far as `targets` (20,) [rad] bend it in the
+        simulation."""
+        middle = targets[_COUPLED]
+        even = self._ratio * middle
+        self._distal = np.clip(np.clip(self._distal, even - self._play, even + self._play), 0.0, self._high)
+        adjusted = targets.copy()
+        adjusted[_COUPLED] = self._joints.middle_of(middle + self._distal)
+        return adjusted

@@ -95,8 +95,12 @@ class HandProfile:
     """The hand's names of the middle and the distal joint that one tendon bends, by the name of their sum."""
     controllers: tuple[HandControllerConfig, ...]
     coupling_gain: float = 2.142
-    """The sum of two coupled joints over the middle one: of what is commanded for the middle joint, and of how a sum
-    that is reported alone is shared out. 2.142 is what the tendon gives in Gymnasium-Robotics; 2 bends both alike."""
+    """The sum of two coupled joints over the middle one, until the distal one is at the end of its range: of what is
+    commanded, and of how a sum that is reported alone is shared out. 2.142 is what the tendon gives in
+    Gymnasium-Robotics; 2 bends both alike."""
+    coupling_play: float = 0.142
+    """How far a distal joint is from what the gain says before the tendon pulls it along, in Gymnasium-Robotics [rad].
+    A policy has learnt to reckon with it; 0 bends a finger back on the way that it was bent."""
     home: dict[str, float] = field(default_factory=dict)
     """Where actuated joints are at the start of an episode, by the contract's name [rad]; others are at 0."""
     topics: HandTopicsConfig = field(default_factory=HandTopicsConfig)
@@ -108,6 +112,8 @@ class HandProfile:
         _check_names("home", self.home, ACTUATOR_RANGES)
         if not 1.0 < self.coupling_gain < np.inf:
             raise ValueError(f"coupling_gain must be above 1, found {self.coupling_gain}")
+        if not 0.0 <= self.coupling_play < np.inf:
+            raise ValueError(f"coupling_play must not be negative, found {self.coupling_play}")
         for name, config in self.joints.items():
             if config.position is None:
                 raise ValueError(f"joints.{name}: position limits are needed; no joint of a hand turns endlessly")
