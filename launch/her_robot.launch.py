@@ -1,4 +1,7 @@
-"""Camera node (of an arm), policy node and, unless `robot:=real`, a simulated robot. Each task has a thin file over this one."""
+"""Policy node, camera node (of an arm) and, unless `robot:=real`, a simulated robot.
+
+Each task has a thin file over this one.
+"""
 
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
 from launch.conditions import IfCondition

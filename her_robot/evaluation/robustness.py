@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from her_robot.configuration import to_mapping, write_atomically
+from her_robot.contract import FetchContract, contract_of
 from her_robot.errors import ConfigurationError, LoopError
 from her_robot.evaluation.commands import load_bundle, loop_options
 from her_robot.evaluation.console import EpisodeProgress
