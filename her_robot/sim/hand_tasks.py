@@ -13,6 +13,7 @@ from her_robot import rotations
 from her_robot.contract import HAND_CONTRACTS, HandContract, HandObjectContract, contract_of
 from her_robot.contract.hand import FINGERTIPS
 from her_robot.errors import UnknownNameError
+from her_robot.sim.hand_model import trimmed_model
 from her_robot.sim.tasks import Task, initial_state_of, make_gymnasium_env
 
 _Z_AXIS = np.array([0.0, 0.0, 1.0])
@@ -95,23 +96,24 @@ def hand_task(name: str) -> HandTask:
     if not isinstance(contract, HandContract):
         raise UnknownNameError("task of the hand", name, HAND_CONTRACTS)
     env: Any = make_gymnasium_env(contract.environment).unwrapped
+    start = {**initial_state_of(env), "model": trimmed_model(env.model, env.fullpath)}
     try:
         if not isinstance(contract, HandObjectContract):
             return HandReachTask(
                 contract=contract,
-                **initial_state_of(env),
+                **start,
                 initial_fingertips=env.initial_goal.reshape(-1, 3).copy(),
                 palm_position=env.palm_xpos.copy(),
             )
-        start = env.model.joint("object:joint").qposadr[0]
+        address = env.model.joint("object:joint").qposadr[0]
         return HandObjectTask(
             contract=contract,
-            **initial_state_of(env),
+            **start,
             rotation=env.target_rotation,
             random_initial_rotation=env.randomize_initial_rotation,
             position_range=env.target_position_range.copy(),
             parallel_rotations=np.array(env.parallel_quats),
-            initial_pose=env.initial_qpos[start : start + 7].copy(),
+            initial_pose=env.initial_qpos[address : address + 7].copy(),
         )
     finally:
         env.close()

@@ -1,5 +1,6 @@
 """The batched simulation of the hand against Gymnasium-Robotics, step by step."""
 
+import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils import seeding
@@ -90,3 +91,24 @@ def test_what_the_hand_has_not_is_refused():
         simulation.begin([0], [np.random.default_rng(0)], [Start(table_height=0.01)])
     with pytest.raises(UnknownNameError, match="unknown task of the hand 'fetch_push'"):
         hand_task("fetch_push")
+
+
+def _at_its_limits(model, rng):
+    return np.where(rng.random(model.njnt) < 0.5, *model.jnt_range.T)
+
+
+def test_the_hand_cannot_reach_the_floor_whose_collisions_with_it_are_left_out():
+    model = hand_task("hand_reach").model
+    data = mujoco.MjData(model)
+    hand = [geom for geom in range(model.ngeom) if model.body_dofnum[model.geom_bodyid[geom]]]
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        data.qpos[:] = rng.uniform(*model.jnt_range.T) if rng.random() < 0.5 else _at_its_limits(model, rng)
+        mujoco.mj_kinematics(model, data)
+        assert (data.geom_xpos[hand, 2] - model.geom_rbound[hand]).min() > 0.02
+
+
+def test_coupled_joints_keep_their_tendons():
+    model = hand_task("hand_block").model
+    kept = {model.tendon(index).name for index in range(model.ntendon)}
+    assert {f"robot0:T_{finger}J1c" for finger in ("FF", "MF", "RF", "LF")} <= kept
