@@ -61,6 +61,7 @@ class PerfectArm:
         command = self.controller.tick(self.time)
         if command.joints is not None:
             self.joints, self.velocities = command.joints.positions[0], command.joints.velocities[0]
+            assert command.gripper_gap is not None
             self.fingers = np.full(2, max(command.gripper_gap, self.obstacle) / 2)
         return command
 
