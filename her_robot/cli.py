@@ -16,6 +16,7 @@ _EXAMPLES = """examples:
   her-robot train fetch_reach                     train a policy from nothing, in a minute or two
   her-robot train fetch_push --resume             go on after an interruption
   her-robot evaluate fetch_push --episodes 200    success in the unmodified Gymnasium-Robotics environment
+  her-robot randomization fetch_push --preset robot_loop   what a policy meets in training
   her-robot evaluate fetch_push --loop ros        success of the deployed nodes, from camera images alone
   her-robot compare old.json new.json             which of two evaluated policies is better
   her-robot evaluate fetch_push --loop ros --robots all    the same on robots that no training has seen
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tasks(commands)
     _add_train(commands)
     _add_evaluate(commands)
+    _add_randomization(commands)
     _add_compare(commands)
     _add_robots(commands)
     _add_faults(commands)
@@ -195,6 +197,25 @@ def _add_evaluate(commands) -> None:
     loop.add_argument("--real-time", action="store_true", help="let time pass by itself, rather than in lockstep")
     loop.add_argument("--no-record", action="store_true", help="write no MCAP recording")
     parser.set_defaults(run=_evaluate)
+
+
+def _add_randomization(commands) -> None:
+    parser = commands.add_parser(
+        "randomization",
+        help="show what a preset of domain randomisation draws",
+        description="Prints what a preset randomises in a task, draws it for many episodes, and writes histograms.png "
+        "and scenes.png: what was drawn, and what a camera sees. How to write a preset: docs/randomization.md.",
+    )
+    parser.add_argument("task", metavar="TASK", help="such as fetch_push; `her-robot tasks` lists them")
+    parser.add_argument(
+        "--preset", required=True, metavar="NAME|FILE", help="preset in config/randomization/, such as nominal"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: reports/randomization-TASK-PRESET")
+    parser.add_argument("--episodes", type=int, default=1000, metavar="N", help="to draw; default: 1000")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--cost", action="store_true", help="measure what it adds to the time that simulation takes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table and what was drawn as JSON")
+    parser.set_defaults(run=_randomization)
 
 
 def _add_compare(commands) -> None:
@@ -381,6 +402,12 @@ def _compare(options: argparse.Namespace) -> int:
     from her_robot.evaluation.commands import compare_reports
 
     return compare_reports(options.first, options.second, options.json)
+
+
+def _randomization(options: argparse.Namespace) -> int:
+    from her_robot.evaluation.randomization import randomization_command
+
+    return randomization_command(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -28,7 +28,8 @@ def test_help_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "command", ["tasks", "train", "evaluate", "compare", "robots", "faults", "demo", "identify", "bench"]
+    "command",
+    ["tasks", "train", "evaluate", "randomization", "compare", "robots", "faults", "demo", "identify", "bench"],
 )
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -114,6 +115,12 @@ def test_robots_and_faults_are_listed(command, name, capsys):
         (["train", "fetch_push", "--set", "agent.gama=1"], "unknown key 'gama'; did you mean 'gamma'"),
         (["train", "fetch_push", "--until-success", "95"], "must lie between 0 and 1"),
         (["train", "fetch_push", "--resume", "--out", "/nowhere"], "no checkpoint to resume from"),
+        (["randomization", "fetch_pus", "--preset", "nominal"], "unknown task 'fetch_pus'; did you mean 'fetch_push'"),
+        (
+            ["randomization", "fetch_push", "--preset", "peng"],
+            "unknown randomization preset 'peng'; did you mean 'peng2017'",
+        ),
+        (["randomization", "fetch_push", "--preset", "none", "--episodes", "0"], "--episodes is 0; at least 1"),
         (["demo", "fetch_swim"], "unknown task 'fetch_swim'"),
         (["bench", "train", "--budget", "-5"], "--budget is -5 s; it must be above 0"),
         (["bench", "train", "--task", "fetch_psh"], "unknown task 'fetch_psh'; did you mean 'fetch_push'"),
@@ -134,6 +141,23 @@ def test_malformed_yaml(capsys, tmp_path):
     status, _, err = _run(capsys, "train", "fetch_push", "--config", str(path))
     assert status == 2
     assert f"{path}: malformed YAML" in err
+
+
+def test_randomization_prints_a_table_and_writes_pictures(capsys, tmp_path):
+    arguments = ["randomization", "fetch_push", "--preset", "robot_loop", "--episodes", "40", "--out", str(tmp_path)]
+    status, out, _ = _run(capsys, *arguments, "--json", str(tmp_path / "a.json"))
+    assert status == 0
+    assert all(word in out for word in ("object_mass", "2 kg", "× 0.4 ... 1.5", "log_uniform", "scale", "episode"))
+    written = json.loads((tmp_path / "a.json").read_text())
+    assert written["episodes"] == 40
+    assert 10 < written["randomized_episodes"] < 38
+    mass = next(line for line in written["parameters"] if line["name"] == "object_mass")
+    assert (mass["low"], mass["high"], mass["elements"]) == (0.4, 1.5, ["object0"])
+    drawn = written["drawn"]["physics.object_mass"]
+    assert drawn["count"] == written["randomized_episodes"]
+    assert 0.4 <= drawn["min"] < drawn["mean"] < drawn["max"] <= 1.5
+    for name in ("histograms.png", "scenes.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_evaluate_writes_json_and_a_report(capsys, tmp_path):

@@ -62,5 +62,6 @@ def test_tensors_give_what_arrays_give(quaternions):
         np.testing.assert_allclose(function(*tensors, torch).numpy(), function(first, second), atol=1e-12)
     for function in (rotations.conjugate, rotations.euler_from_quaternion, rotations.to_matrix):
         np.testing.assert_allclose(function(tensors[0], torch).numpy(), function(first), atol=1e-12)
-    euler = rotations.euler_from_quaternion(first).T
-    np.testing.assert_allclose(rotations.from_euler(*torch.from_numpy(euler), torch), rotations.from_euler(*euler))
+    x, y, z = rotations.euler_from_quaternion(first).T
+    found = rotations.from_euler(*(torch.from_numpy(angle) for angle in (x, y, z)), xp=torch)
+    np.testing.assert_allclose(found, rotations.from_euler(x, y, z))

@@ -6,6 +6,7 @@ on. Rows are environments. An action of a nominal row passes unchanged.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,11 @@ class ActuationConfig:
     slew_limit: Range = Range(2.0, 2.0)
     """Largest change of the effective action in one control period; 2 is no limit."""
     noise: float = 0.0
-    """Standard deviation of Gaussian noise added to the action's motion."""
+    """Standard deviation of Gaussian noise added to the action's motion, drawn every step."""
+    bias: float = 0.0
+    """Standard deviation of a constant error added to the action's motion, in each axis, drawn every episode."""
+    loss: Range = Range(0.0, 0.0)
+    """Probability that a command is lost; the one before it is then repeated."""
     finger_speed: Range = Range(5.0, 5.0)
     """Largest speed of a finger [m/s]; those of Gymnasium-Robotics reach 1."""
     grip_lead: Range = Range(0.1, 0.1)
@@ -49,8 +54,11 @@ class ActuationConfig:
         for name in _POSITIVE:
             if getattr(self, name).low <= 0:
                 raise ValueError(f"{name} must stay above 0, found {getattr(self, name).low}")
-        if self.noise < 0:
-            raise ValueError(f"noise must not be negative, found {self.noise}")
+        for name in ("noise", "bias"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
+        if not 0.0 <= self.loss.low <= self.loss.high < 1.0:
+            raise ValueError(f"loss must lie in [0, 1), found [{self.loss.low}, {self.loss.high}]")
 
 
 _POSITIVE = ("scale", "axis_scale", "slew_limit", "finger_speed", "grip_lead")
@@ -85,6 +93,8 @@ class Actuation:
         self._scale = np.ones((num_envs, motion_size))
         self._smoothing = np.zeros((num_envs, 1))
         self._slew_limit = np.full((num_envs, 1), 2.0)
+        self._bias = np.zeros((num_envs, motion_size))
+        self._loss = np.zeros(num_envs)
         self._pending = np.zeros((config.delay_steps[1] + 1, num_envs, motion_size + has_gripper))
         self._effective = np.zeros((num_envs, motion_size))
         self._gap_speed = np.zeros(num_envs)
@@ -93,20 +103,58 @@ class Actuation:
             *_GAPS, self._gap_speed, self._grip_lead, _GRIPPER_GAIN, control_period, num_envs
         )
 
-    def reset(self, row: int, nominal: bool, finger_position: np.ndarray | None = None) -> None:
-        """Begin an episode of one row, whose gripper's fingers, if it has one, are at (2,) [m]."""
-        config, rng = self._config, self._rng
+    def reset(
+        self,
+        row: int,
+        nominal: bool,
+        finger_position: np.ndarray | None = None,
+        config: ActuationConfig | None = None,
+    ) -> dict[str, Any]:
+        """Begin an episode of one row.
+
+        Args:
+            row: index.
+            nominal: whether it is nominal.
+            finger_position: right and left finger (2,) [m], of a robot with a gripper.
+            config: what this episode's draws are from: ranges within those of the batch; default: those.
+
+        Returns:
+            What was drawn, by field; nothing for a nominal row.
+        """
+        config, rng = config or self._config, self._rng
         self._nominal[row] = nominal
         self._delay[row] = rng.integers(config.delay_steps[0], config.delay_steps[1] + 1)
-        self._scale[row] = config.scale.sample(rng) * config.axis_scale.sample(rng, self._motion_size)
+        scale, axis_scale = config.scale.sample(rng), config.axis_scale.sample(rng, self._motion_size)
+        self._scale[row] = scale * axis_scale
         self._smoothing[row] = config.smoothing.sample(rng)
         self._slew_limit[row] = config.slew_limit.sample(rng)
         if finger_position is not None:
             self._gap_speed[row] = 2 * config.finger_speed.sample(rng)
             self._grip_lead[row] = config.grip_lead.sample(rng)
+        # What is off draws nothing: presets made before it was there keep their draws.
+        self._bias[row] = rng.normal(0.0, config.bias, self._motion_size) if config.bias else 0.0
+        self._loss[row] = config.loss.sample(rng) if config.loss.high else 0.0
+        if finger_position is not None:
             self._gripper.start(finger_position.sum(), row)
         self._pending[:, row] = 0.0
         self._effective[row] = 0.0
+        if nominal:
+            return {}
+        return {"scale": float(scale), "axis_scale": axis_scale.tolist()} | self._drawn(row)
+
+    def under_way(self) -> np.ndarray:
+        """What has been commanded and has not yet taken effect, summed over the periods to come.
+
+        Waiting actions, and how far a gripper that is told nothing more would still go on, (num_envs, motion_size), in
+        units of the action.
+        """
+        waits = np.arange(len(self._pending))[:, None] < self._delay
+        waiting = np.einsum("pni,pn->ni", self._pending[:, :, : self._motion_size], waits) * self._scale
+        smoothed = self._effective * self._smoothing / (1.0 - self._smoothing)
+        periods = np.floor(np.abs(self._effective) / self._slew_limit)
+        braked = self._effective * periods - np.sign(self._effective) * self._slew_limit * periods * (periods + 1) / 2.0
+        going_on = np.where(np.abs(braked) > np.abs(smoothed), braked, smoothed)
+        return np.where(self._nominal[:, None], 0.0, waiting + going_on)
 
     def apply(self, actions: np.ndarray, finger_position: np.ndarray | None = None) -> np.ndarray:
         """The action that takes effect in this period, float32 (num_envs, action_size).
@@ -115,10 +163,14 @@ class Actuation:
             actions: what is commanded (num_envs, action_size).
             finger_position: present right and left finger of a gripper (num_envs, 2) [m].
         """
-        size = self._motion_size
+        size, last = self._motion_size, self._pending[0]
         self._pending = np.roll(self._pending, 1, axis=0)
         self._pending[0] = np.clip(actions, -1.0, 1.0)
         self._pending[0, :, :size] += self._config.noise * self._rng.standard_normal(self._effective.shape)
+        self._pending[0, :, :size] += self._bias
+        if self._config.loss.high:
+            lost = self._rng.random(self._loss.size) < self._loss
+            self._pending[0, lost] = last[lost]
         pending = self._pending[self._delay, np.arange(self._delay.size)]
         delayed = pending[:, :size] * self._scale
         smoothed = self._smoothing * self._effective + (1.0 - self._smoothing) * delayed
@@ -132,3 +184,14 @@ class Actuation:
             gap = self._gripper.advance(pending[:, size], measured)
             result[randomised, size] = ((gap - measured) / _GRIPPER_GAIN)[randomised]
         return result
+
+    def _drawn(self, row: int) -> dict[str, Any]:
+        return {
+            "delay_steps": int(self._delay[row]),
+            "smoothing": float(self._smoothing[row, 0]),
+            "slew_limit": float(self._slew_limit[row, 0]),
+            "bias": self._bias[row].tolist(),
+            "loss": float(self._loss[row]),
+            "finger_speed": float(self._gap_speed[row] / 2),
+            "grip_lead": float(self._grip_lead[row]),
+        }

@@ -5,6 +5,7 @@ is. Of `SensingConfig`, what belongs to a camera's timing is not simulated for t
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -35,16 +36,33 @@ class HandSensing:
         self._position_bias = np.zeros((num_envs, 3))
         self._rotation_noise = np.zeros((num_envs, 1))
 
-    def reset(self, row: int, nominal: bool, state: HandState) -> None:
-        """Begin an episode of one row."""
-        config, rng = self._config, self._rng
+    def reset(self, row: int, nominal: bool, state: HandState, config: SensingConfig | None = None) -> dict[str, Any]:
+        """Begin an episode of one row.
+
+        Args:
+            row: index.
+            nominal: whether it is nominal.
+            state: at its beginning.
+            config: what this episode's draws are from: ranges within those of the batch; default: those.
+
+        Returns:
+            What was drawn, by field; nothing for a nominal row.
+        """
+        config, rng = config or self._config, self._rng
         self._nominal[row] = nominal
         self._position_noise[row] = config.position_noise.sample(rng)
         self._position_bias[row] = rng.normal(0.0, config.position_bias, 3) if config.position_bias else 0.0
         self._rotation_noise[row] = config.rotation_noise.sample(rng)
+        if nominal:
+            return {}
+        return {
+            "position_noise": float(self._position_noise[row, 0]),
+            "position_bias": self._position_bias[row].tolist(),
+            "rotation_noise": float(self._rotation_noise[row, 0]),
+        }
 
-    def advance(self, state: HandState) -> None:
-        """Let a control period pass, at whose end the true state is `state`."""
+    def advance(self, state: HandState, periods: np.ndarray | float = 1.0) -> None:
+        """Let some time pass, at whose end the true state is `state`: what the hand senses is of the present."""
 
     def present(self, state: HandState) -> HandState:
         """What the policy sees where the true state is `state`."""

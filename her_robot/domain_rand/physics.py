@@ -1,105 +1,139 @@
-"""What of a compiled model may be randomised, and the one function that does it.
+"""Randomised models: draws from a preset's `physics`, written into the model of each environment.
 
-Values are always applied to the nominal model, so they never accumulate over episodes.
+What is drawn is always applied to the nominal model, in the order of the preset, so it never accumulates over episodes.
+Constants that MuJoCo derives from masses, sizes, centres of mass, armatures and poses are recomputed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import mujoco
 import numpy as np
 
 from her_robot.domain_rand.distribution import Range
-from her_robot.errors import ConfigurationError, did_you_mean
+from her_robot.domain_rand.variation import Bound, Variation, bind, field_of
+
+_ROUNDING_S = 1e-9
 
 
-def randomize_model(
-    model: mujoco.MjModel,
-    nominal: mujoco.MjModel,
-    data: mujoco.MjData,
-    ranges: Mapping[str, Range],
-    rng: np.random.Generator,
-) -> dict[str, float]:
-    """Draw each parameter of `ranges` and set it in `model`; all others become nominal.
+class Physics:
+    """The models of a batch of environments, and what they are made of at present."""
 
-    Args:
-        model: changed in place.
-        nominal: what the draws are relative to.
-        data: scratch for derived constants; its state is lost.
-        ranges: by parameter.
-        rng: source of the draws.
+    def __init__(
+        self,
+        variations: Mapping[str, Variation],
+        nominal: mujoco.MjModel,
+        models: Sequence[mujoco.MjModel],
+        rng: np.random.Generator,
+        start_rng: np.random.Generator | None = None,
+        control_period: float = 0.04,
+    ) -> None:
+        """
+        Args:
+            variations: by name of their entry in the preset.
+            nominal: what the draws are relative to.
+            models: one for each environment, compiled alike; changed in place.
+            rng: source of the draws.
+            start_rng: source of what is drawn at the start alone; default: `rng`.
+            control_period: [s].
 
-    Returns:
-        What was drawn, by parameter, in the units of `PARAMETERS`.
-    """
-    for field in _RANDOMIZED_FIELDS:
-        getattr(model, field)[:] = getattr(nominal, field)
-    drawn = {name: float(distribution.sample(rng)) for name, distribution in ranges.items()}
-    for name, value in drawn.items():
-        PARAMETERS[name](model, value)
-    # The inverse weights that scale constraints derive from masses.
-    mujoco.mj_setConst(model, data)
-    return drawn
+        Raises:
+            ConfigurationError: an element that the model lacks, or a value that would be impossible in it.
+        """
+        self._models, self._rng, self._period = models, rng, control_period
+        self.bound = bind(nominal, variations)
+        self._fields = {field: field_of(nominal, field).copy() for field in _fields_of(self.bound)}
+        self._derived = any(bound.parameter.derived for bound in self.bound)
+        self._scratch = mujoco.MjData(nominal) if self._derived else None
+        self._dynamic = [bound for bound in self.bound if bound.variation.when in ("interval", "step")]
+        self._redone = _entangled(self.bound, self._dynamic)
+        self._redone_fields = _fields_of(self._redone)
+        self._values: list[dict[str, np.ndarray]] = [{} for _ in models]
+        self._randomised = np.zeros(len(models), bool)
+        self._steps = np.zeros(len(models))
+        self._due = {bound.name: np.full(len(models), np.inf) for bound in self._dynamic}
+        """When the next draw is due, within the episode [s]."""
+        self._start = {
+            bound.name: bound.sample(start_rng or rng, len(models))
+            for bound in self.bound
+            if bound.variation.when == "start"
+        }
+
+    def reset(self, row: int, nominal: bool, ranges: Mapping[str, Range] | None = None) -> dict[str, Any]:
+        """Begin an episode of one row: draw its model anew, or make it nominal.
+
+        Args:
+            row: index.
+            nominal: whether it is nominal.
+            ranges: what this episode's draws are from, by name; default: the variations themselves.
+
+        Returns:
+            What was drawn, by name: a number, or a list with one for each element and axis.
+        """
+        self._randomised[row] = not nominal
+        self._steps[row] = 0
+        given, drawn = ranges or {}, [] if nominal else self.bound
+        values = self._values[row] = {bound.name: self._draw(bound, row, given.get(bound.name)) for bound in drawn}
+        self._write(row, self.bound, self._fields)
+        if self._derived:
+            # The inverse weights that scale constraints derive from masses.
+            mujoco.mj_setConst(self._models[row], self._scratch)
+        return {name: value.squeeze().tolist() for name, value in values.items()}
+
+    def advance(self) -> None:
+        """Before a control period: redraw what changes within an episode. Nothing, most often."""
+        if not self._dynamic:
+            return
+        changed, derived = np.zeros(len(self._models), bool), np.zeros(len(self._models), bool)
+        for bound in self._dynamic:
+            rows = self._randomised.copy()
+            if bound.variation.interval is not None:
+                now, due = self._steps * self._period, self._due[bound.name]
+                rows &= now >= due - _ROUNDING_S
+                due[rows] = now[rows] + bound.variation.interval.sample(self._rng, rows.size)[rows]
+            drawn = bound.sample(self._rng, rows.size)
+            for row in np.flatnonzero(rows).tolist():
+                self._values[row][bound.name] = drawn[row]
+            changed |= rows
+            derived |= rows & bound.parameter.derived
+        for row in np.flatnonzero(changed).tolist():
+            self._write(row, self._redone, self._redone_fields)
+            if derived[row]:
+                mujoco.mj_setConst(self._models[row], self._scratch)
+        self._steps += 1
+
+    def object_rise(self, row: int) -> float:
+        """How far the object's centre, at rest on the table, lies above the nominal height [m]."""
+        values = self._values[row]
+        return sum((bound.rise(values[bound.name]) for bound in self.bound if bound.name in values), 0.0)
+
+    def _draw(self, bound: Bound, row: int, values: Range | None) -> np.ndarray:
+        variation = bound.variation
+        if variation.when == "start":
+            return self._start[bound.name][row]
+        if variation.interval is not None:
+            self._due[bound.name][row] = variation.interval.sample(self._rng)
+        return bound.sample(self._rng, 1, values)[0]
+
+    def _write(self, row: int, bounds: Iterable[Bound], fields: Iterable[str]) -> None:
+        model, values = self._models[row], self._values[row]
+        for field in fields:
+            field_of(model, field)[:] = self._fields[field]
+        for bound in bounds:
+            if bound.name in values:
+                bound.write(model, values[bound.name])
 
 
-def check_parameters(ranges: Mapping[str, Range]) -> None:
-    """Refuse unknown parameters, and ranges with impossible values.
-
-    Raises:
-        ConfigurationError: the message lists the valid names.
-    """
-    for name, distribution in ranges.items():
-        if name not in PARAMETERS:
-            raise ConfigurationError(f"physics: unknown parameter {name!r}{did_you_mean(name, PARAMETERS)}")
-        if name in _FACTORS and distribution.low <= 0:
-            raise ConfigurationError(f"physics: {name} is a factor and must stay above 0, found {distribution.low}")
+def _fields_of(bounds: Iterable[Bound]) -> set[str]:
+    return {field for bound in bounds for field in bound.fields}
 
 
-def check_model(model: mujoco.MjModel, ranges: Mapping[str, Range], task: str) -> None:
-    """Refuse parameters of what a task's model does not have.
-
-    Raises:
-        ConfigurationError: names the parameter.
-    """
-    if "table_height" in ranges and not _has_table(model):
-        raise ConfigurationError(f"physics: table_height: {task} has no table")
-
-
-def _has_table(model: mujoco.MjModel) -> bool:
-    return mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "table0") >= 0
-
-
-def _object_name(model: mujoco.MjModel) -> str:
-    """Of the object's body, and of the geom that it is touched by: on the Fetch's table, or in the hand."""
-    return "object0" if _has_table(model) else "object"
-
-
-def _scale_object_mass(model: mujoco.MjModel, factor: float) -> None:
-    body = model.body(_object_name(model)).id
-    model.body_mass[body] *= factor
-    model.body_inertia[body] *= factor
-
-
-def _scale_friction(model: mujoco.MjModel, factor: float) -> None:
-    # A contact takes the larger friction of its two geoms, so both sides of it are scaled.
-    if not _has_table(model):
-        model.geom_friction[:, 0] *= factor
-        return
-    table = np.flatnonzero(model.geom_bodyid == model.body("table0").id)
-    fingers = [model.geom(f"robot0:{side}_gripper_finger_link").id for side in ("r", "l")]
-    model.geom_friction[[model.geom("object0").id, *table, *fingers], 0] *= factor
-
-
-def _offset_table_height(model: mujoco.MjModel, offset: float) -> None:
-    model.body_pos[model.body("table0").id, 2] += offset
-
-
-PARAMETERS: dict[str, Callable[[mujoco.MjModel, float], None]] = {
-    "object_mass": _scale_object_mass,
-    "friction": _scale_friction,
-    "table_height": _offset_table_height,
-}
-"""`object_mass`: factor on mass and inertia. `friction`: factor on the sliding friction of object, table and fingers,
-or of object and hand. `table_height`: offset [m]."""
-
-_FACTORS = ("object_mass", "friction")
-_RANDOMIZED_FIELDS = ("body_mass", "body_inertia", "body_pos", "geom_friction")
+def _entangled(bounds: Sequence[Bound], some: Sequence[Bound]) -> list[Bound]:
+    """All that must be written again when `some` are: what shares a field with them, or with what does."""
+    found = list(some)
+    while True:
+        fields = _fields_of(found)
+        wider = [bound for bound in bounds if fields & set(bound.fields)]
+        if len(wider) == len(found):
+            return wider
+        found = wider

@@ -5,30 +5,40 @@ from dataclasses import dataclass, field
 from her_robot import configuration, resources
 from her_robot.domain_rand.actuation import ActuationConfig
 from her_robot.domain_rand.distribution import Range
-from her_robot.domain_rand.physics import check_parameters
+from her_robot.domain_rand.pushes import PushConfig
+from her_robot.domain_rand.rendering import RenderingConfig
 from her_robot.domain_rand.sensing import SensingConfig
+from her_robot.domain_rand.timing import TimingConfig
+from her_robot.domain_rand.variation import Variation, check_variations
 from her_robot.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
 class RandomizationPreset:
-    """Drawn anew for every episode of every environment."""
+    """What of an episode is drawn anew, in every environment by itself."""
 
     nominal_fraction: float = 1.0
     """Share of episodes that are not randomised at all, 0 to 1."""
-    physics: dict[str, Range] = field(default_factory=dict)
-    """Ranges by parameter; `her_robot.domain_rand.physics.PARAMETERS` lists names and units."""
+    physics: dict[str, Variation] = field(default_factory=dict)
+    """Ranges by parameter; `her_robot.domain_rand.parameters.PARAMETERS` lists names and units. An entry of another
+    name says which `parameter` it varies."""
     object_yaw: Range = Range(0.0, 0.0)
     """The object's heading at the start of an episode [rad]."""
     actuation: ActuationConfig = ActuationConfig()
     """What happens to an action before the gripper moves."""
     sensing: SensingConfig = SensingConfig()
     """What happens to a state before the policy sees it."""
+    timing: TimingConfig = TimingConfig()
+    """How long control periods last."""
+    pushes: PushConfig = PushConfig()
+    """Forces on the object."""
+    rendering: RenderingConfig = RenderingConfig()
+    """How scenes look to a camera. Training renders nothing; simulated robots do."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.nominal_fraction <= 1.0:
             raise ValueError(f"nominal_fraction must lie in [0, 1], found {self.nominal_fraction}")
-        check_parameters(self.physics)
+        check_variations(self.physics)
 
 
 def load_preset(name: str) -> RandomizationPreset:

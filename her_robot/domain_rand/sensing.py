@@ -6,6 +6,7 @@ Rows are environments; a nominal row is seen as it is.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,10 @@ _HISTORY = 8
 
 _DEVIATIONS = (
     "position_bias",
+    "position_drift",
     "grip_noise",
     "grip_bias",
+    "grip_drift",
     "grip_velocity_noise",
     "finger_noise",
     "finger_velocity_noise",
@@ -40,6 +43,8 @@ class SensingConfig:
     """Standard deviation of an object position, each axis [m]."""
     position_bias: float = 0.0
     """Standard deviation of a constant error of object positions, each axis [m]."""
+    position_drift: float = 0.0
+    """Standard deviation of an error of object positions that wanders about, each axis [m]."""
     yaw_noise: Range = Range(0.0, 0.0)
     """Standard deviation of the object's yaw [rad]."""
     dropout: Range = Range(0.0, 0.0)
@@ -60,6 +65,12 @@ class SensingConfig:
     """Standard deviation of the grip position, each axis [m]."""
     grip_bias: float = 0.0
     """Standard deviation of a constant error of the grip position, each axis [m]."""
+    grip_drift: float = 0.0
+    """Standard deviation of an error of the grip position that wanders about, each axis [m]."""
+    drift_time: float = 1.0
+    """Time in which drifts forget two thirds of what they were [s]: noise that is correlated in time."""
+    grip_latency: Range = Range(0.0, 0.0)
+    """From the measurement of grip and fingers to its arrival at the policy [s]."""
     grip_velocity_noise: float = 0.0
     """Standard deviation of the grip velocity, each axis [m/s]."""
     finger_noise: float = 0.0
@@ -88,11 +99,15 @@ class SensingConfig:
             "rotation_noise",
             "dropout",
             "occlusion_rate",
+            "occlusion_duration",
+            "grip_latency",
             "gripper_radius",
             "camera_range",
         ):
             if getattr(self, name).low < 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name).low}")
+        if self.drift_time <= 0:
+            raise ValueError(f"drift_time must be above 0 s, found {self.drift_time}")
         if self.dropout.high > 1:
             raise ValueError(f"dropout is a probability, found {self.dropout.high}")
 
@@ -104,6 +119,9 @@ class Sensing:
         longest = (_HISTORY - 1) * control_period - 1.0 / config.camera_rate
         if config.camera_latency.high > longest:
             raise ValueError(f"camera_latency must not exceed {longest:.3f} s, found {config.camera_latency.high}")
+        longest = (_HISTORY - 2) * control_period
+        if config.grip_latency.high > longest:
+            raise ValueError(f"grip_latency must not exceed {longest:.3f} s, found {config.grip_latency.high}")
         self._config = config
         self._rng = rng
         self._period = control_period
@@ -122,12 +140,28 @@ class Sensing:
         self._gripper_radius = np.zeros(num_envs)
         self._camera_range = np.zeros(num_envs)
         self._grip_bias = np.zeros((num_envs, 3))
+        self._position_drift = _Drift(config.position_drift, config.drift_time, num_envs, rng)
+        self._grip_drift = _Drift(config.grip_drift, config.drift_time, num_envs, rng)
+        self._grip_latency = np.zeros(num_envs)
+        # The newest comes first; ages are counted in control periods.
+        self._taken = np.zeros((_HISTORY, num_envs))
+        self._arm = np.zeros((_HISTORY, num_envs, 10))
         self._positions = np.zeros((_HISTORY, num_envs, 3))
         self._rotations = np.zeros((_HISTORY, num_envs, 3, 3))
 
-    def reset(self, row: int, nominal: bool, state: RobotState) -> None:
-        """Begin an episode of one row of `state`; its object has been in view for a while."""
-        config, rng = self._config, self._rng
+    def reset(self, row: int, nominal: bool, state: RobotState, config: SensingConfig | None = None) -> dict[str, Any]:
+        """Begin an episode of one row; its object has been in view for a while.
+
+        Args:
+            row: index.
+            nominal: whether it is nominal.
+            state: of all rows.
+            config: what this episode's draws are from: ranges within those of the batch; default: those.
+
+        Returns:
+            What was drawn, by field; nothing for a nominal row.
+        """
+        config, rng = config or self._config, self._rng
         self._nominal[row] = nominal
         self._steps[row] = 0
         self._phase[row] = rng.uniform(0.0, 1.0 / config.camera_rate)
@@ -141,6 +175,11 @@ class Sensing:
         self._gripper_radius[row] = config.gripper_radius.sample(rng)
         self._camera_range[row] = config.camera_range.sample(rng)
         self._grip_bias[row] = rng.normal(0.0, config.grip_bias, 3) if config.grip_bias else 0.0
+        self._position_drift.reset(row)
+        self._grip_drift.reset(row)
+        self._grip_latency[row] = config.grip_latency.sample(rng) if config.grip_latency.high else 0.0
+        self._taken[:, row] = -np.arange(_HISTORY)
+        self._arm[:, row] = _arm_of(state)[row]
         self._frame[row] = self._newest_frame(row)
         if state.object is not None:
             self._positions[:, row] = state.object.position[row]
@@ -149,28 +188,45 @@ class Sensing:
             seen = np.zeros(self._nominal.size, bool)
             seen[row] = True
             self._look(seen)
+        return {} if nominal else self._drawn(row)
 
-    def advance(self, state: RobotState) -> None:
-        """Let a control period pass, at whose end the true state is `state`."""
-        self._steps += 1
+    def advance(self, state: RobotState, periods: np.ndarray | float = 1.0) -> None:
+        """Let a control period pass, at whose end the true state is `state`.
+
+        Args:
+            state: of all rows.
+            periods: how long it lasted, (n,) or one for all, in nominal control periods.
+        """
+        self._steps += periods
+        self._taken[1:] = self._taken[:-1]
+        self._taken[0] = self._steps
+        self._position_drift.advance(periods * self._period)
+        self._grip_drift.advance(periods * self._period)
+        if self._config.grip_latency.high:
+            self._arm[1:] = self._arm[:-1]
+            self._arm[0] = _arm_of(state)
         if state.object is not None:
             self._watch(state.object, state)
 
     def present(self, state: RobotState) -> RobotState:
         """What the policy sees where the true state is `state`."""
         noise = self._rng.standard_normal((2, *state.grip_position.shape))
+        measured = self._measured(state)
+        grip_position = measured.grip_position + self._grip_bias + self._config.grip_noise * noise[0]
+        if self._config.grip_drift:
+            grip_position += self._grip_drift.value
         seen = replace(
-            state,
-            grip_position=state.grip_position + self._grip_bias + self._config.grip_noise * noise[0],
-            grip_velocity=state.grip_velocity + self._config.grip_velocity_noise * noise[1],
+            measured,
+            grip_position=grip_position,
+            grip_velocity=measured.grip_velocity + self._config.grip_velocity_noise * noise[1],
             object=None if state.object is None else self._tracker.state(self._steps * self._period),
         )
         if self._config.finger_noise or self._config.finger_velocity_noise:
             fingers = self._rng.standard_normal((2, *state.finger_position.shape))
             seen = replace(
                 seen,
-                finger_position=state.finger_position + self._config.finger_noise * fingers[0],
-                finger_velocity=state.finger_velocity + self._config.finger_velocity_noise * fingers[1],
+                finger_position=seen.finger_position + self._config.finger_noise * fingers[0],
+                finger_velocity=seen.finger_velocity + self._config.finger_velocity_noise * fingers[1],
             )
         if self._config.blind_finger:
             zeros = np.zeros_like(state.finger_position)
@@ -216,18 +272,89 @@ class Sensing:
         yaw = self._yaw_noise * self._rng.standard_normal(seen.size)
         # Noise is drawn for all, so that what one row sees does not depend on what the others see; the rest is not.
         rows = np.flatnonzero(seen)
-        steps_ago = np.clip(self._steps[rows] - captured[rows] / self._period, 0, _HISTORY - 1.001)
-        index, part = steps_ago.astype(int), (steps_ago % 1.0)[:, None]
+        index, part = self._look_up(rows, self._steps[rows] - captured[rows] / self._period)
         exact = (1 - part) * self._positions[index, rows] + part * self._positions[index + 1, rows]
         position, rotation = np.zeros((seen.size, 3)), np.zeros((seen.size, 3, 3))
         position[rows] = exact + self._position_bias[rows] + self._position_noise[rows] * noise[rows]
-        rotation[rows] = _about_z(yaw[rows]) @ self._rotations[np.rint(steps_ago).astype(int), rows]
+        if self._config.position_drift:
+            position[rows] += self._position_drift.value[rows]
+        nearest = np.rint(index + part[:, 0]).astype(int)
+        rotation[rows] = _about_z(yaw[rows]) @ self._rotations[nearest, rows]
         self._tracker.update(seen, captured, position, rotation)
+
+    def _measured(self, state: RobotState) -> RobotState:
+        """Grip and fingers as they were one latency ago."""
+        if not self._config.grip_latency.high:
+            return state
+        rows = np.arange(self._nominal.size)
+        index, part = self._look_up(rows, self._grip_latency / self._period)
+        arm = (1 - part) * self._arm[index, rows] + part * self._arm[index + 1, rows]
+        grip, velocity, fingers, finger_velocity = np.split(arm, [3, 6, 8], axis=1)
+        return replace(
+            state,
+            grip_position=grip,
+            grip_velocity=velocity,
+            finger_position=fingers,
+            finger_velocity=finger_velocity,
+        )
+
+    def _look_up(self, rows: np.ndarray, age: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where in the history rows (k,) were `age` (k,) control periods ago.
+
+        Returns:
+            index (k,) of the entry that is just younger, and how far toward the one after it, (k, 1).
+        """
+        ages = self._steps[rows] - self._taken[:, rows]
+        age = np.clip(age, 0.0, ages[-1] - 0.001)
+        index = (ages <= age).sum(axis=0) - 1
+        younger, older = ages[index, np.arange(rows.size)], ages[index + 1, np.arange(rows.size)]
+        return index, ((age - younger) / (older - younger))[:, None]
+
+    def _drawn(self, row: int) -> dict[str, Any]:
+        return {
+            "camera_latency": float(self._latency[row]),
+            "position_noise": float(self._position_noise[row, 0]),
+            "position_bias": self._position_bias[row].tolist(),
+            "yaw_noise": float(self._yaw_noise[row]),
+            "dropout": float(self._dropout[row]),
+            "occlusion_rate": float(self._occlusion_rate[row]),
+            "gripper_radius": float(self._gripper_radius[row]),
+            "camera_range": float(self._camera_range[row]),
+            "grip_bias": self._grip_bias[row].tolist(),
+            "grip_latency": float(self._grip_latency[row]),
+        }
 
     def _newest_frame(self, row) -> np.ndarray:
         """Index of the newest image that has arrived; negative for one taken before the episode."""
         arrived = self._steps[row] * self._period - self._latency[row] - self._phase[row]
         return np.floor(arrived * self._config.camera_rate + 1e-9).astype(int)
+
+
+class _Drift:
+    """Errors that wander about: a stationary Gauss-Markov process on three axes of each row."""
+
+    def __init__(self, deviation: float, time: float, num_envs: int, rng: np.random.Generator) -> None:
+        self._deviation, self._time, self._rng = deviation, time, rng
+        self.value = np.zeros((num_envs, 3))
+
+    def reset(self, row: int) -> None:
+        """Begin anywhere."""
+        if self._deviation:
+            self.value[row] = self._rng.normal(0.0, self._deviation, 3)
+
+    def advance(self, duration: np.ndarray | float) -> None:
+        """Let `duration` pass, (n,) or one for all [s]."""
+        if self._deviation:
+            kept = np.exp(-np.broadcast_to(duration, len(self.value)) / self._time)[:, None]
+            fresh = self._deviation * self._rng.standard_normal(self.value.shape)
+            self.value = kept * self.value + np.sqrt(1.0 - kept**2) * fresh
+
+
+def _arm_of(state: RobotState) -> np.ndarray:
+    """What joint sensors tell, (n, 10): grip position and velocity, positions and velocities of the fingers."""
+    return np.concatenate(
+        [state.grip_position, state.grip_velocity, state.finger_position, state.finger_velocity], axis=1
+    )
 
 
 def _about_z(angle: np.ndarray) -> np.ndarray:

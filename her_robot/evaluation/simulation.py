@@ -45,11 +45,14 @@ def evaluate_in_simulation(
     rendered = video is not None
     env: Any = GoalEnv(contract.task, randomization) if randomization else _unmodified(contract, rendered)
     recorder = _VideoRecorder(video) if video else None
-    results = []
+    results, drawn = [], []
     try:
         for seed in seeds:
+            beginning, _ = env.reset(seed=seed)
+            if randomization is not None:
+                drawn.append(env.drawn)
             distances, positions, success = [], [], False
-            for observation in _play(env, bundle, seed):
+            for observation in _play(env, bundle, beginning):
                 goals = observation["achieved_goal"], observation["desired_goal"]
                 distances.append(float(goal_distance(contract, *goals)))
                 success = bool(is_success(contract, *goals))
@@ -66,8 +69,10 @@ def evaluate_in_simulation(
         env.close()
         if recorder:
             recorder.close()
-    where = contract.environment if randomization is None else f"{contract.task}, randomised"
-    return Evaluation(contract.task, "sim", str(bundle.path), tuple(results), {"environment": where})
+    extra: dict[str, Any] = {"environment": contract.environment}
+    if randomization is not None:
+        extra = {"environment": f"{contract.task}, randomised", "drawn": drawn}
+    return Evaluation(contract.task, "sim", str(bundle.path), tuple(results), extra)
 
 
 def film_episode(bundle: PolicyBundle, seed: int) -> Film:
@@ -75,7 +80,7 @@ def film_episode(bundle: PolicyBundle, seed: int) -> Film:
     contract = bundle.contract
     env = _unmodified(contract, rendered=True)
     try:
-        frames = tuple(thumbnail(env.render()) for _ in _play(env, bundle, seed))
+        frames = tuple(thumbnail(env.render()) for _ in _play(env, bundle, env.reset(seed=seed)[0]))
     finally:
         env.close()
     return Film(seed, frames, 1.0 / contract.control_period)
@@ -85,7 +90,7 @@ def last_image(bundle: PolicyBundle, seed: int) -> np.ndarray:
     """How an episode of the unmodified environment ends, RGB (height, width, 3) uint8."""
     env = _unmodified(bundle.contract, rendered=True)
     try:
-        for _ in _play(env, bundle, seed):
+        for _ in _play(env, bundle, env.reset(seed=seed)[0]):
             pass
         return env.render()
     finally:
@@ -101,11 +106,11 @@ def _unmodified(contract: Contract, rendered: bool = False) -> Any:
     return GoalEnv(contract.task)
 
 
-def _play(env: Any, bundle: PolicyBundle, seed: int) -> Iterator[dict[str, np.ndarray]]:
-    """Observations after each step of one episode."""
-    observation, _ = env.reset(seed=seed)
+def _play(env: Any, bundle: PolicyBundle, observation: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """Observations after each step of one episode that begins with `observation`."""
+    memory = bundle.memory()
     for _ in range(bundle.contract.episode_steps):
-        observation, *_ = env.step(bundle.act(observation["observation"], observation["desired_goal"]))
+        observation, *_ = env.step(bundle.act(observation["observation"], observation["desired_goal"], memory))
         yield observation
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 
 from her_robot.contract import Contract, FetchContract
+from her_robot.policy.acting import Policy
 from her_robot.policy.config import ExplorationConfig
-from her_robot.policy.guide import GUIDES, approach_object
-from her_robot.policy.learner import Policy
+from her_robot.policy.episode_memory import EpisodeMemory
+from her_robot.policy.guide import CAUTIOUS, GUIDES, approach_object
 from her_robot.policy.replay import Episodes
 from her_robot.sim.goal_env import BatchedGoalEnv
 
@@ -13,32 +14,56 @@ from her_robot.sim.goal_env import BatchedGoalEnv
 class Explorer:
     """Plays one episode in every environment at a time."""
 
-    def __init__(self, env: BatchedGoalEnv, config: ExplorationConfig, rng: np.random.Generator) -> None:
+    def __init__(
+        self, env: BatchedGoalEnv, config: ExplorationConfig, rng: np.random.Generator, with_truth: bool = False
+    ) -> None:
+        """
+        Args:
+            env: resets all its rows together.
+            config: how it explores.
+            rng: source of its draws.
+            with_truth: record the truth as well, and what was drawn for the episodes.
+        """
         self._env, self._config, self._rng = env, config, rng
         self._contract: Contract = env.contract
         self._guide = GUIDES.get(env.contract.task)
+        self._with_truth = with_truth
         self._near = config.grasp_distance
         if isinstance(env.contract, FetchContract) and env.contract.gripper_blocked:
             self._near = config.approach_distance
 
-    def play(self, policy: Policy | None) -> Episodes:
-        """One episode in every environment; without a policy, actions are uniformly random where no guide acts."""
+    def play(self, policy: Policy | None, judged: np.ndarray | None = None) -> Episodes:
+        """One episode in every environment; without a policy, actions are uniformly random where no guide acts.
+
+        Args:
+            policy: that acts.
+            judged: environments in which it acts alone, without exploration, boolean (num_envs,); default: none.
+        """
         env = self._env
         observation, _ = env.reset()
         desired = observation["desired_goal"]
+        alone = np.zeros(env.num_envs, bool) if judged is None else judged
         approaching, guided_steps = self._draw_guidance()
         observations, achieved, actions = [observation["observation"]], [observation["achieved_goal"]], []
+        truths = [env.true_observation()] if self._with_truth else []
+        memory = policy.memory() if policy else EpisodeMemory(0, self._contract.action_size)
         for step in range(self._contract.episode_steps):
-            action = self._action(policy, observation["observation"], desired, approaching, step < guided_steps)
+            seen = observation["observation"]
+            action = self._action(policy, memory, seen, desired, approaching, step < guided_steps, alone)
+            memory.record(seen, action)
             observation, *_ = env.step(action)
             observations.append(observation["observation"])
             achieved.append(observation["achieved_goal"])
             actions.append(action)
+            if self._with_truth:
+                truths.append(env.true_observation())
         return Episodes(
             observation=np.stack(observations, axis=1).astype(np.float32),
             achieved_goal=np.stack(achieved, axis=1).astype(np.float32),
             desired_goal=desired.astype(np.float32),
             action=np.stack(actions, axis=1).astype(np.float32),
+            truth=np.stack(truths, axis=1).astype(np.float32) if self._with_truth else None,
+            parameters=env.parameters if self._with_truth else None,
         )
 
     def _draw_guidance(self) -> tuple[np.ndarray, np.ndarray]:
@@ -51,20 +76,25 @@ class Explorer:
     def _action(
         self,
         policy: Policy | None,
+        memory: EpisodeMemory,
         observation: np.ndarray,
         desired_goal: np.ndarray,
         approaching: np.ndarray,
         guided: np.ndarray,
+        alone: np.ndarray,
     ) -> np.ndarray:
         rng, config, shape = self._rng, self._config, (len(observation), self._contract.action_size)
         uniform = rng.uniform(-1.0, 1.0, shape)
-        action = policy.explore(observation, desired_goal, rng) if policy else uniform.copy()
+        own = policy.explore(observation, desired_goal, memory, rng, ~alone) if policy else uniform
+        action = own.copy()
         if approaching.any():
             towards, distance = approach_object(self._contract, observation)
             approaching &= distance > self._near
             action[approaching] = towards[approaching]
         if guided.any() and self._guide is not None:
-            action[guided] = self._guide(self._contract, observation[guided], desired_goal[guided])
+            seen, haste = (self._env.true_observation(), CAUTIOUS) if self._with_truth else (observation, 1.0)
+            action[guided] = self._guide(self._contract, seen[guided], desired_goal[guided], haste)
         action = np.clip(action + config.noise * rng.standard_normal(shape), -1.0, 1.0)
         explores = rng.random(len(action)) < config.random_action
-        return np.where(explores[:, None], uniform, action)
+        action = np.where(explores[:, None], uniform, action)
+        return np.where(alone[:, None], own, action) if policy else action

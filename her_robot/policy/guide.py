@@ -35,15 +35,18 @@ _DESCENT = 3.0
 """Open fingers stay at least this many times as high above the object as they are aside of it."""
 _GAIN = 15.0
 """Action per metre of error: one period's displacement is 0.05 m times the action."""
+CAUTIOUS = 0.7
+"""Haste where actions are delayed: a guide with more swings about its target."""
 
 
-def guide_push(contract: Contract, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+def guide_push(contract: Contract, observation: np.ndarray, desired_goal: np.ndarray, haste: float = 1.0) -> np.ndarray:
     """Actions (n, 4) that push the object towards the goal: over it, down behind it, then forward.
 
     Args:
         contract: of a task with an object.
         observation: (n, observation_size).
         desired_goal: (n, 3) [m].
+        haste: factor on its gain.
     """
     grip = observation[:, term_slice(contract, "grip_pos")]
     position = observation[:, term_slice(contract, "object_pos")]
@@ -67,18 +70,19 @@ def guide_push(contract: Contract, observation: np.ndarray, desired_goal: np.nda
     forward = grip[:, :2] - sideways + np.minimum(0.3 * distance + 0.02, 0.05) * direction
     target[pushing, :2] = forward[pushing]
     action = np.zeros((len(observation), contract.action_size))
-    action[:, :3] = np.clip(_GAIN * (target - grip), -1.0, 1.0)
+    action[:, :3] = np.clip(haste * _GAIN * (target - grip), -1.0, 1.0)
     action[distance[:, 0] < _DONE] = 0.0
     return action
 
 
-def guide_pick(contract: Contract, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+def guide_pick(contract: Contract, observation: np.ndarray, desired_goal: np.ndarray, haste: float = 1.0) -> np.ndarray:
     """Actions (n, 4) that bring the object to the goal: over it with open fingers, down, close, and there.
 
     Args:
         contract: of a task whose gripper opens and closes.
         observation: (n, observation_size).
         desired_goal: (n, 3) [m].
+        haste: factor on its gain.
     """
     grip = observation[:, term_slice(contract, "grip_pos")]
     position = observation[:, term_slice(contract, "object_pos")]
@@ -99,7 +103,7 @@ def guide_pick(contract: Contract, observation: np.ndarray, desired_goal: np.nda
     remaining[held] = (desired_goal - position)[held]
     remaining[closing] = 0.0
     action = np.ones((len(observation), contract.action_size))
-    action[:, :3] = np.clip(_PICK_GAIN * remaining, -1.0, 1.0)
+    action[:, :3] = np.clip(haste * _PICK_GAIN * remaining, -1.0, 1.0)
     action[held | closing, 3] = -1.0
     return action
 
@@ -126,7 +130,7 @@ def approach_object(contract: Contract, observation: np.ndarray) -> tuple[np.nda
     return action, distance
 
 
-GUIDES: dict[str, Callable[[Contract, np.ndarray, np.ndarray], np.ndarray]] = {
+GUIDES: dict[str, Callable[[Contract, np.ndarray, np.ndarray, float], np.ndarray]] = {
     "fetch_push": guide_push,
     "fetch_pick_and_place": guide_pick,
 }

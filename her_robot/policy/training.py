@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from gymnasium.vector import AutoresetMode
 from her_robot.contract import contract_of, is_success
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.errors import CheckpointError, TrainingDivergedError
+from her_robot.policy.acting import Policy
 from her_robot.policy.agent import Losses
 from her_robot.policy.checkpoint import (
     Checkpoint,
@@ -28,8 +29,9 @@ from her_robot.policy.checkpoint import (
     save_checkpoint,
 )
 from her_robot.policy.config import TrainConfig
+from her_robot.policy.curriculum import Curriculum
 from her_robot.policy.exploration import Explorer
-from her_robot.policy.learner import Learner, Policy
+from her_robot.policy.learner import Learner
 from her_robot.policy.processes import Processes
 from her_robot.policy.replay import Episodes
 from her_robot.sim.goal_env import BatchedGoalEnv
@@ -65,6 +67,8 @@ class Progress:
     """Of the deterministic policy in the nominal environment; None where no evaluation was due."""
     success_rate_randomized: float | None = None
     """The same in the randomised environment; None also where nothing is randomised."""
+    curriculum: Mapping[str, float] = field(default_factory=dict)
+    """Of automatic domain randomisation: its entropy and present ranges, by column; empty without it."""
 
 
 class Trainer:
@@ -79,16 +83,18 @@ class Trainer:
         self.config = config
         self.contract = contract_of(config.task)
         self.preset = load_preset(config.randomization)
-        self.learner = Learner(self.contract, config, self.processes, beside=threads > 1)
         rank = self.processes.rank
         self._checkpoints = directory / "checkpoints" / (f"rank-{rank}" if rank else "")
         self._env = BatchedGoalEnv(config.task, config.num_envs, threads, self.preset, AutoresetMode.DISABLED)
+        drawn = self._env.parameter_names
+        self.learner = Learner(self.contract, config, self.processes, beside=threads > 1, parameters=drawn)
         self._env.reset(seed=config.seed + _SEEDS_OF_A_PROCESS * rank)
         self._evaluation_envs = _evaluation_envs(config, threads, self.preset)
         self._rng = np.random.default_rng([config.seed, 1, rank])
-        self._explorer = Explorer(self._env, config.exploration, self._rng)
+        self._explorer = Explorer(self._env, config.exploration, self._rng, config.network.asymmetric)
+        self._curriculum = Curriculum(config.adr, self._env, self.preset) if config.adr.enabled else None
         self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
-        self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None)
+        self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None, curriculum=self._curriculum_numbers())
 
     def run(self, until_success: float | None = None) -> Iterator[Progress]:
         """Train until `total_steps`; yields after every cycle, and checkpoints when one is due and at the end.
@@ -136,6 +142,7 @@ class Trainer:
             "progress": {name: getattr(self.progress, name) for name in _COUNTERS},
             "rng": self._rng.bit_generator.state,
             "environment_rngs": self._env.random_states(),
+            "curriculum": self._curriculum.state() if self._curriculum else {},
         }
         checkpoint = Checkpoint(learner.agent.state(), arrays, state)
         return save_checkpoint(self._checkpoints / below, self.progress.env_steps, checkpoint)
@@ -157,7 +164,9 @@ class Trainer:
         learner.set_random_state(arrays["learner_rng"])
         self._rng.bit_generator.state = state["rng"]
         self._env.set_random_states(state["environment_rngs"])
-        self.progress = replace(self.progress, **state["progress"])
+        if self._curriculum is not None:
+            self._curriculum.restore(state["curriculum"])
+        self.progress = replace(self.progress, **state["progress"], curriculum=self._curriculum_numbers())
 
     def _common_step(self) -> int:
         """Newest step that all processes have a checkpoint of: killed while saving, they differ by one."""
@@ -196,6 +205,8 @@ class Trainer:
         self.learner.take_in(episodes)
         final = is_success(self.contract, episodes.achieved_goal[:, -1], episodes.desired_goal)
         played, successes = self.processes.sum(np.array([len(episodes), final.sum()], np.float64))
+        if self._curriculum is not None:
+            self._curriculum.record(self.processes.sum(self._curriculum.count(final)))
         env_steps = before.env_steps + int(played) * self.contract.episode_steps
         rates = self._evaluate() if self._evaluation_is_due(before.env_steps, env_steps) else {}
         return Progress(
@@ -209,12 +220,17 @@ class Trainer:
             losses=losses,
             success_rate=rates.get("nominal"),
             success_rate_randomized=rates.get("randomized"),
+            curriculum=self._curriculum_numbers(),
         )
 
     def _play(self, policy: Policy | None) -> tuple[Episodes, float]:
         """One episode in every environment, and how long it took [s]."""
         begun = time.perf_counter()
-        return self._explorer.play(policy), time.perf_counter() - begun
+        judged = self._curriculum.begin(self._rng, policy is not None) if self._curriculum else None
+        return self._explorer.play(policy, judged), time.perf_counter() - begun
+
+    def _curriculum_numbers(self) -> dict[str, float]:
+        return self._curriculum.numbers() if self._curriculum else {}
 
     def _learn(self) -> Losses:
         try:
@@ -251,9 +267,10 @@ def evaluate_batched(env: BatchedGoalEnv, policy: Policy, seeds: range) -> int:
         chunk = list(seeds[start : start + env.num_envs])
         padded: list[int | None] = [*chunk, *chunk[:1] * (env.num_envs - len(chunk))]
         observation, _ = env.reset(seed=padded)
+        memory = policy.memory()
         success = np.zeros(env.num_envs, bool)
         for _ in range(env.contract.episode_steps):
-            action = policy.act(observation["observation"], observation["desired_goal"])
+            action = policy.act(observation["observation"], observation["desired_goal"], memory)
             observation, _, _, _, info = env.step(action)
             success = info["is_success"]
         successes += int(success[: len(chunk)].sum())

@@ -139,7 +139,7 @@ class ArmController(JointController):
             observation = contracts.observation(self.contract, state)[0]
         with timed(latency, "policy"):
             assert self.measured.goal is not None, "looking ends when the goal is known"
-            action = self.bundle.act(observation, self.measured.goal)
+            action = self._act(now, observation, self.measured.goal)
         if not np.isfinite(action).all():
             self.stop("the policy's action is not finite")
             return self._brake()

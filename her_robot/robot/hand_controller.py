@@ -69,9 +69,9 @@ class HandController(JointController):
         if self._phase != "running":
             return self.safety.approach(self._home, self.profile.motion.homing_speed)
         self.steps += 1
-        return self._run(latency)
+        return self._run(now, latency)
 
-    def _run(self, latency: dict[str, float]) -> JointCommand:
+    def _run(self, now: float, latency: dict[str, float]) -> JointCommand:
         """One action of the policy."""
         measured = self.measured
         with timed(latency, "estimate"):
@@ -79,7 +79,7 @@ class HandController(JointController):
             observation = contracts.observation(self.contract, state)
         with timed(latency, "policy"):
             assert measured.goal is not None, "looking ends when the goal is known"
-            action = self.bundle.act(observation, measured.goal)
+            action = self._act(now, observation, measured.goal)
         if not np.isfinite(action).all():
             self.stop("the policy's action is not finite")
             return self._brake()

@@ -12,8 +12,14 @@ from typing import Protocol
 
 import numpy as np
 
+from her_robot.contract import goal_distance
 from her_robot.policy.bundle import PolicyBundle
+from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.robot.safety import JointCommand, SafetyFilter
+
+_LONGEST_PAUSE = 3.5
+"""What a policy remembers is of no use after so many control periods in which it did not act. A late tick or two are no
+pause."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +74,13 @@ class JointController(ABC):
 
     def __init__(self, bundle: PolicyBundle, safety: SafetyFilter) -> None:
         self.bundle, self.safety = bundle, safety
+        self._memory, self._remembered_goal = bundle.memory(), np.zeros(bundle.contract.goal_size)
         self._phase = self._phase_before_hold = "waiting"
         self.steps = 0
         """Control periods since the policy last began to run."""
         self.holds = 0
         """Times that the robot began to hold because something was wrong."""
-        self._last_tick = -np.inf
+        self._last_tick = self._last_action = -np.inf
 
     @property
     def stopped(self) -> bool:
@@ -84,7 +91,7 @@ class JointController(ABC):
         """Forget measurements and goal, and begin anew. A latched stop stays."""
         self.measured.reset()
         self._phase = "waiting"
-        self._last_tick = -np.inf
+        self._last_tick = self._last_action = -np.inf
         self.steps = 0
 
     def stop(self, reason: str) -> None:
@@ -138,6 +145,21 @@ class JointController(ABC):
     @abstractmethod
     def _waits_for(self) -> str:
         """What the robot could go on with; empty if with nothing."""
+
+    def _act(self, now: float, observation: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        """The policy's action (n,) for an observation and a goal, as the contract has them."""
+        return self.bundle.act(observation, goal, self._memory_at(now, goal))
+
+    def _memory_at(self, now: float, goal: np.ndarray) -> EpisodeMemory:
+        """What the policy remembers. An episode begins anew after a pause, whatever the reason, and when the goal has
+        gone elsewhere: in training an episode had one goal. Noise of the camera is no other goal."""
+        contract = self.bundle.contract
+        paused = now - self._last_action > _LONGEST_PAUSE * contract.control_period
+        if paused or goal_distance(contract, goal, self._remembered_goal) > contract.success_threshold:
+            self._memory.reset()
+            self._remembered_goal = goal
+        self._last_action = now
+        return self._memory
 
     def _gripper_gap(self) -> float | None:
         return None

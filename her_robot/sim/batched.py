@@ -1,16 +1,16 @@
 """Many simulations of one task side by side, stepped natively on all cores.
 
-Each row has an `MjModel` of its own, so that each can be randomised, and an `MjData`. A step of the batch is one
-`mj_step(model, data, substeps)` a row; MuJoCo releases the GIL meanwhile, so plain threads use all cores. What Python
-does for a row is kept to calls of MuJoCo and copies; the arithmetic is done for all rows at once. The semantics of a
-step and of a reset are those of Gymnasium-Robotics, and trajectories agree bit by bit where the model is not
-randomised. `sim.fetch` and `sim.hand` know the robots.
+Each row has an `MjModel` of its own, so that each can be randomised (`domain_rand.physics`), and an `MjData`. A step of
+the batch is one `mj_step(model, data, substeps)` a row; MuJoCo releases the GIL meanwhile, so plain threads use all
+cores. What Python does for a row is kept to calls of MuJoCo and copies; the arithmetic is done for all rows at once.
+The semantics of a step and of a reset are those of Gymnasium-Robotics, and trajectories agree bit by bit where the
+model is not randomised. `sim.fetch` and `sim.hand` know the robots.
 """
 
 import copy
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,8 +18,6 @@ import mujoco
 import numpy as np
 
 from her_robot.contract import State
-from her_robot.domain_rand.distribution import Range
-from her_robot.domain_rand.physics import randomize_model
 from her_robot.sim.tasks import Task
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -32,8 +30,9 @@ class Start:
 
     object_yaw: float = 0.0
     """Heading of the object about world z [rad]."""
-    table_height: float = 0.0
-    """How far the table, and so the object and the goal, stand above the nominal height [m]."""
+    rise: float = 0.0
+    """How far the object, and so the goal, lies above the nominal height [m]: on a higher table, or as a larger
+    object."""
 
 
 class Row:
@@ -45,6 +44,8 @@ class Row:
         self._initial_state = initial_state
         self._copied: list[tuple[np.ndarray, np.ndarray]] = []
         """Arrays of the batch, and the views that they are filled from."""
+        self.object_force: np.ndarray | None = None
+        """Force on the object at its centre of mass, world frame (3,) [N]; None in tasks without an object."""
 
     def _restore(self) -> None:
         """Put everything back into the task's initial state; nothing of an earlier episode remains."""
@@ -70,7 +71,7 @@ class BatchedSimulation(ABC):
         """
         if num_envs < 1:
             raise ValueError(f"num_envs is {num_envs}; at least 1 is needed")
-        self.nominal_model = task.model
+        self.task: Task = task
         self.contract = task.contract
         self.num_envs = num_envs
         self.num_threads = min(num_threads or os.cpu_count() or 1, num_envs)
@@ -96,25 +97,26 @@ class BatchedSimulation(ABC):
         self._for_each(begin, range(len(rows)))
         return goals
 
-    def randomize(self, row: int, ranges: Mapping[str, Range], rng: np.random.Generator) -> dict[str, float]:
-        """Draw one row's model anew, before its reset; with no ranges it becomes the nominal one.
+    def push(self, forces: np.ndarray) -> None:
+        """Push the objects until the next call, at their centres of mass, with `forces` (num_envs, 3), world frame
+        [N]."""
+        for row, force in zip(self.rows, forces, strict=True):
+            if row.object_force is not None:
+                row.object_force[:] = force
 
-        Returns:
-            What was drawn, by parameter, in the units of `domain_rand.physics.PARAMETERS`.
-        """
-        return randomize_model(self.rows[row].model, self.nominal_model, self.rows[row].data, ranges, rng)
-
-    def step(self, actions: np.ndarray) -> State:
+    def step(self, actions: np.ndarray, substeps: np.ndarray | None = None) -> State:
         """Advance every row by one control period.
 
         Args:
             actions: (num_envs, action_size), clipped to [-1, 1].
+            substeps: physics steps of each row, int (num_envs,); default: those of the task.
         """
         actions = np.clip(np.asarray(actions, dtype=np.float32), -1.0, 1.0)
         expected = (self.num_envs, self.contract.action_size)
         if actions.shape != expected:
             raise ValueError(f"actions have shape {actions.shape}, expected {expected}")
-        self._step(actions)
+        counts = [self.task.substeps] * self.num_envs if substeps is None else substeps.tolist()
+        self._step(actions, counts)
         return self.state()
 
     def close(self) -> None:
@@ -130,8 +132,8 @@ class BatchedSimulation(ABC):
         """Begin an episode in one row, and return its desired goal (goal_size,)."""
 
     @abstractmethod
-    def _step(self, actions: np.ndarray) -> None:
-        """Advance every row under float32 actions (num_envs, action_size) in [-1, 1]."""
+    def _step(self, actions: np.ndarray, substeps: Sequence[int]) -> None:
+        """Advance every row by so many physics steps under float32 actions (num_envs, action_size) in [-1, 1]."""
 
     def _for_each(self, work: Callable[[int], None], rows: Iterable[int]) -> None:
         """Do `work` for `rows` in all threads. Each takes the next row when it is free: rows in contact take longer."""

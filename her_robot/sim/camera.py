@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -12,6 +12,7 @@ import cv2
 import mujoco
 import numpy as np
 
+from her_robot.domain_rand.rendering import Distractor
 from her_robot.errors import HerRobotError
 
 OPTICAL_FROM_GL = np.diag([1.0, -1.0, -1.0])
@@ -93,10 +94,24 @@ class Camera:
         self._random = np.random.default_rng(0)
         shape = (config.height, config.width, 1)
         self._grain = self._random.normal(0.0, config.noise, shape).round().astype(np.int16)
+        self._field_of_view = np.deg2rad(model.camera(name).fovy[0])
+        self._distractors: Sequence[Distractor] = ()
 
     def reseed(self, *seed: int) -> None:
         """Begin the noise anew, from the next image on."""
         self._worker.submit(self._reseed, seed)
+
+    def redress(self, change: Callable[[], Sequence[int]]) -> None:
+        """Let `change` give the model another look, after all images that were asked for before.
+
+        Args:
+            change: changes the model, and returns the textures that it painted.
+        """
+        self._worker.submit(self._redress, change).result()
+
+    def scatter(self, distractors: Sequence[Distractor]) -> None:
+        """Show these things in images from now on."""
+        self._worker.submit(setattr, self, "_distractors", distractors)
 
     def hide(self, materials: Sequence[str], hidden: bool) -> None:
         """Make these materials invisible, or visible again, from the next image on."""
@@ -112,9 +127,9 @@ class Camera:
         return self._worker.submit(self._render, snapshot)
 
     def intrinsics(self) -> np.ndarray:
-        """Camera matrix K (3, 3) [px]; pixel (0, 0) is the centre of the first pixel."""
+        """Camera matrix K (3, 3) [px] of the model as compiled; pixel (0, 0) is the centre of the first pixel."""
         width, height = self._config.width, self._config.height
-        focal = height / 2 / np.tan(np.deg2rad(self._model.camera(self._name).fovy[0]) / 2)
+        focal = height / 2 / np.tan(self._field_of_view / 2)
         return np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
 
     def close(self) -> None:
@@ -124,13 +139,19 @@ class Camera:
     def _reseed(self, seed: tuple[int, ...]) -> None:
         self._random = np.random.default_rng(seed)
 
+    def _redress(self, change: Callable[[], Sequence[int]]) -> None:
+        painted = change()
+        # A renderer that is made later takes all textures as they then are.
+        if hasattr(self._own, "renderer"):
+            self._own.renderer.upload(painted)
+
     def _hide(self, materials: Sequence[int], hidden: bool) -> None:
         self._model.mat_rgba[materials, 3] = 0.0 if hidden else 1.0
 
     def _render(self, data: mujoco.MjData) -> np.ndarray:
         if not hasattr(self._own, "renderer"):
             self._own.renderer = _Renderer(self._model, self._name, self._config)
-        image = self._own.renderer.render(data)
+        image = self._own.renderer.render(data, self._distractors)
         self._spare_data.append(data)
         if self._config.noise == 0.0:
             return image
@@ -175,11 +196,19 @@ class _Renderer:
         self._viewpoint.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._viewpoint.fixedcamid = model.camera(camera).id
 
-    def render(self, data: mujoco.MjData) -> np.ndarray:
+    def upload(self, textures: Sequence[int]) -> None:
+        """Take textures of the model anew."""
+        self._gl.make_current()
+        for texture in textures:
+            mujoco.mjr_uploadTexture(self._model, self._context, texture)
+
+    def render(self, data: mujoco.MjData, distractors: Sequence[Distractor]) -> np.ndarray:
         """(height, width, 3) RGB uint8."""
         mujoco.mjv_updateScene(
             self._model, data, self._options, None, self._viewpoint, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
         )
+        for thing in distractors:
+            _add_to_scene(self._scene, thing)
         rectangle = mujoco.MjrRect(0, 0, self._width, self._height)
         pixels = np.empty((self._height, self._width, 3), np.uint8)
         mujoco.mjr_render(rectangle, self._scene, self._context)
@@ -192,6 +221,14 @@ class _Renderer:
     def __del__(self) -> None:
         if hasattr(self, "_context"):
             self._context.free()
+
+
+def _add_to_scene(scene: mujoco.MjvScene, thing: Distractor) -> None:
+    cos, sin = np.cos(thing.yaw), np.sin(thing.yaw)
+    rotation = np.array([cos, -sin, 0.0, sin, cos, 0.0, 0.0, 0.0, 1.0])
+    geom = scene.geoms[scene.ngeom]
+    mujoco.mjv_initGeom(geom, thing.shape, thing.size, thing.position, rotation, thing.color.astype(np.float32))
+    scene.ngeom += 1
 
 
 def _make_gl_context(width: int, height: int):

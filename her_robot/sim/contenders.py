@@ -26,8 +26,8 @@ from her_robot.sim.trim import ArmCollisions
 
 Contender = Callable[[], int]
 
-NUM_ENVS = 64
-"""Environments of ours, and of the limit."""
+EPISODE_STEPS = 3200
+"""Environment steps in which all environments of ours, and of the limit, play an episode each."""
 _ENVPOOL_SETTINGS = ((1, 1), (2, 1), (4, 4), (8, 4), (16, 16))
 """Number of environments and batch size, each for one thread; a smaller batch is EnvPool's asynchronous mode."""
 _TRIAL_S = 0.4
@@ -53,7 +53,7 @@ def contenders(contract: Contract, threads: int) -> dict[str, Contender]:
 
 def ours(contract: Contract, threads: int, preset: RandomizationPreset | None) -> Contender:
     """The environment that policies are trained in."""
-    return _episodes(BatchedGoalEnv(contract.task, NUM_ENVS, threads, preset), contract)
+    return _episodes(BatchedGoalEnv(contract.task, _num_envs(contract), threads, preset), contract)
 
 
 def gymnasium_robotics(contract: Contract, threads: int) -> Contender:
@@ -119,11 +119,11 @@ class _Episode:
 
 def _record(contract: Contract, preset: RandomizationPreset) -> list[_Episode]:
     """One episode of random actions in every row."""
-    env = BatchedGoalEnv(contract.task, NUM_ENVS, 1, preset, AutoresetMode.DISABLED)
+    env = BatchedGoalEnv(contract.task, _num_envs(contract), 1, preset, AutoresetMode.DISABLED)
     env.reset(seed=0)
     rows = env.simulation.rows
     episodes = [_Episode(row.model, row.data, _integration_state(row.model, row.data), []) for row in rows]
-    for actions in _random_actions(contract, NUM_ENVS):
+    for actions in _random_actions(contract, env.num_envs):
         env.step(actions)
         for row, episode in zip(rows, episodes, strict=True):
             given = (row.data.mocap_pos.copy(), row.data.mocap_quat.copy(), row.data.ctrl.copy())
@@ -163,6 +163,11 @@ def _replay(
             mujoco.mj_step(episode.model, data, nstep=_SUBSTEPS)
             if len(closed):
                 data.qpos[closed] = 0.0
+
+
+def _num_envs(contract: Contract) -> int:
+    """Environments of ours, and of the limit: 64 of the Fetch, 32 of a hand with an object."""
+    return EPISODE_STEPS // contract.episode_steps
 
 
 def _integration_state(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:

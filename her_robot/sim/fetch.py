@@ -1,5 +1,7 @@
 """Batched simulation of the Fetch (`fetch_env.py` and `utils/mujoco_utils.py` of Gymnasium-Robotics)."""
 
+from collections.abc import Sequence
+
 import mujoco
 import numpy as np
 
@@ -33,7 +35,7 @@ class FetchSimulation(BatchedSimulation):
             trim_collisions: leave out collisions of the arm's links where they can touch nothing (`sim.trim`).
         """
         super().__init__(task, num_envs, num_threads)
-        self.task = task
+        self._task = task
         self._collisions = ArmCollisions(task.model, task.contract.base_position[0]) if trim_collisions else None
         self._readings = _Readings(task, num_envs)
         start = initial_state(task)
@@ -48,7 +50,7 @@ class FetchSimulation(BatchedSimulation):
             row: index of the row.
             object_position: world x and y (2,) [m]; None in tasks without an object.
             object_yaw: heading of the object about world z [rad].
-            height_offset: how far this row's table, and so its object, stands above the nominal height [m].
+            height_offset: how far the object's centre lies above the nominal height [m].
         """
         self.rows[row].reset(object_position, object_yaw, height_offset)
 
@@ -57,16 +59,16 @@ class FetchSimulation(BatchedSimulation):
 
     def _begin(self, row: int, rng: np.random.Generator, start: Start) -> np.ndarray:
         has_object = self.contract.has_object
-        position = self.task.sample_object_position(rng) if has_object else None
-        goal = self.task.sample_goal(rng)
+        position = self._task.sample_object_position(rng) if has_object else None
+        goal = self._task.sample_goal(rng)
         if has_object:
-            goal[2] += start.table_height
-        self.reset(row, position, start.object_yaw, start.table_height)
+            goal[2] += start.rise
+        self.reset(row, position, start.object_yaw, start.rise)
         return goal
 
-    def _step(self, actions: np.ndarray) -> None:
+    def _step(self, actions: np.ndarray, substeps: Sequence[int]) -> None:
         self._switch_collisions()
-        self._for_each(lambda row: self.rows[row].step(actions[row]), range(self.num_envs))
+        self._for_each(lambda row: self.rows[row].step(actions[row], substeps[row]), range(self.num_envs))
 
     def _switch_collisions(self) -> None:
         if self._collisions is None:
@@ -147,6 +149,7 @@ class FetchRow(Row):
         ]
         if readings.object_position is not None and readings.object_rotation is not None:
             self._object_qpos = model.joint("object0:joint").qposadr[0]
+            self.object_force = data.xfrc_applied[model.body("object0").id, :3]
             site = data.site("object0")
             self._copied.append((readings.object_position[row], site.xpos))
             self._copied.append((readings.object_rotation[row], site.xmat.reshape(3, 3)))
@@ -162,7 +165,7 @@ class FetchRow(Row):
         self._update_kinematics()
         self._read()
 
-    def step(self, action: np.ndarray) -> None:
+    def step(self, action: np.ndarray, substeps: int) -> None:
         """One control period under `action` (4,) float32, in the precision that Gymnasium-Robotics computes in."""
         displacement = action[:3] * self._action_scale
         self._mocap_position[:] = self._gripper_position + displacement
@@ -170,7 +173,7 @@ class FetchRow(Row):
         if self.model.nu:
             opening = 0.0 if self._task.block_gripper else action[3]
             self._control[:] = self._qpos[self._actuated_qpos] + opening
-        mujoco.mj_step(self.model, self.data, nstep=self._task.substeps)
+        mujoco.mj_step(self.model, self.data, nstep=substeps)
         if self._task.block_gripper:
             self._qpos[self._finger_qpos] = 0.0
             self._update_kinematics()

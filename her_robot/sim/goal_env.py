@@ -18,18 +18,28 @@ from gymnasium.vector.utils import batch_space
 from her_robot import contract as contracts
 from her_robot.contract import Contract, HandContract, RobotState, State
 from her_robot.domain_rand.actuation import Actuation
+from her_robot.domain_rand.episode_parameters import EpisodeParameters
 from her_robot.domain_rand.hand_sensing import HandSensing
-from her_robot.domain_rand.physics import check_model
+from her_robot.domain_rand.physics import Physics
 from her_robot.domain_rand.preset import RandomizationPreset
+from her_robot.domain_rand.pushes import Pushes
 from her_robot.domain_rand.sensing import Sensing
+from her_robot.domain_rand.timing import Timing
 from her_robot.sim.batched import BatchedSimulation, Start
 from her_robot.sim.fetch import FetchSimulation
 from her_robot.sim.hand import HandSimulation
 from her_robot.sim.hand_tasks import hand_task
 from her_robot.sim.tasks import fetch_task
 
+_ANTICIPATED = 0.35
+"""Part of a commanded displacement that is counted as made already. The weld drags the gripper by 0.65 of it; but with
+about half of that a scripted guide does best under delay (measured in push, and pick and place, at 0.12 s)."""
+_HELD_GAP, _BETWEEN_FINGERS = 0.0525, 0.03
+"""With a smaller gap, fingers hold an object whose centre is this near to the point between them, in each axis [m]."""
 _RANDOMIZATION_STREAM = 1
 """Keeps the draws of randomisation apart from those of resets, which must be Gymnasium-Robotics' own."""
+_START_STREAM = 2
+"""Keeps what is drawn at the start apart from what is drawn later: a run that is resumed draws it again."""
 
 
 class BatchedGoalEnv(VectorEnv):
@@ -69,13 +79,36 @@ class BatchedGoalEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._preset = randomization or RandomizationPreset()
-        check_model(self.simulation.nominal_model, self._preset.physics, task)
+        self._presets = [self._preset] * num_envs
         self._goals = np.zeros((num_envs, self.contract.goal_size))
         self._steps = np.zeros(num_envs, int)
         self._state: Any = None
         self._sensing: Any = None
         self._nominal = np.ones(num_envs, bool)
+        self.drawn: list[dict[str, dict[str, Any]]] = [{} for _ in range(num_envs)]
+        """What was drawn for the present episode of each row, by section and name; empty in a nominal one."""
+        self._parameters = EpisodeParameters(
+            self._preset, self.simulation.task.model, self.contract.has_object, num_envs
+        )
         self._seed_rows([None] * num_envs)
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Of the columns of `parameters`; they follow from task and preset alone."""
+        return self._parameters.names
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """What was drawn for the present episodes, float32 (num_envs, len(parameter_names)), mapped to about [-1, 1]
+        by the preset's ranges: what a critic may know in training (`domain_rand.episode_parameters`). A copy."""
+        return self._parameters.values.copy()
+
+    def set_presets(self, presets: Sequence[RandomizationPreset]) -> None:
+        """Draw the next episodes of each row from a preset of its own, (num_envs,): from ranges within those of the
+        environment's preset (`domain_rand.narrowing`). All else, such as noise, stays as the latter says."""
+        if len(presets) != self.num_envs:
+            raise ValueError(f"{len(presets)} presets for {self.num_envs} environments")
+        self._presets = list(presets)
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -90,8 +123,13 @@ class BatchedGoalEnv(VectorEnv):
         self, actions: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One control period in every row."""
-        self._state = self.simulation.step(self._actuation.apply(actions, _fingers(self._state)))
-        self._sensing.advance(self._state)
+        self._physics.advance()
+        if self._pushes.any and self.contract.has_object:
+            self.simulation.push(self._pushes.advance())
+        substeps = self._timing.advance()
+        effective = self._actuation.apply(actions, _fingers(self._state))
+        self._state = self.simulation.step(effective, substeps)
+        self._sensing.advance(self._state, substeps / self.simulation.task.substeps)
         self._seen = self._sensing.present(self._state)
         self._steps += 1
         observation = self._observation(self._seen)
@@ -105,6 +143,30 @@ class BatchedGoalEnv(VectorEnv):
             self._reset_rows(np.flatnonzero(truncated))
             observation = self._observation(self._seen)
         return observation, reward, np.zeros(self.num_envs, bool), truncated, info
+
+    def true_observation(self) -> np.ndarray:
+        """The present observation of perfect sensors, (num_envs, observation_size): for those who may see the truth.
+
+        The gripper, and what it holds, are ahead of where they are, by some of what has been commanded and has not yet
+        taken effect.
+
+        What is under way decides what an action is good for, as much as what is there (Katsikopoulos and Engelbrecht
+        2003, "Markov decision processes with delays and asynchronous cost collection").
+        """
+        observation = contracts.observation(self.contract, self._state)
+        if isinstance(self.contract, HandContract):
+            return observation
+        way = _ANTICIPATED * self.contract.action_scale * self._actuation.under_way()
+        observation[:, contracts.term_slice(self.contract, "grip_pos")] += way
+        if self.contract.has_object:
+            obj, relative = (contracts.term_slice(self.contract, name) for name in ("object_pos", "object_rel_pos"))
+            held = self._state.finger_position.sum(axis=1) < _HELD_GAP
+            held &= (np.abs(observation[:, relative]) < _BETWEEN_FINGERS).all(axis=1) & (
+                not self.contract.gripper_blocked
+            )
+            observation[:, obj] += np.where(held[:, None], way, 0.0)
+            observation[:, relative] -= np.where(held[:, None], 0.0, way)
+        return observation
 
     def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any = None) -> np.ndarray:
         """Sparse reward of goals (..., g), float32 (...)."""
@@ -130,14 +192,18 @@ class BatchedGoalEnv(VectorEnv):
         seeded = [seeding.np_random(seed) for seed in seeds]
         self._reset_rngs = [rng for rng, _ in seeded]
         self._randomization_rng = np.random.default_rng([seeded[0][1], _RANDOMIZATION_STREAM])
-        rng, preset = self._randomization_rng, self._preset
-        size, period = self.num_envs, self.contract.control_period
+        rng, preset, task = self._randomization_rng, self._preset, self.simulation.task
+        start_rng = np.random.default_rng([seeded[0][1], _START_STREAM])
+        models, size, period = [row.model for row in self.simulation.rows], self.num_envs, self.contract.control_period
+        self._physics = Physics(preset.physics, task.model, models, rng, start_rng, period)
         if isinstance(self.contract, HandContract):
             self._actuation = Actuation(preset.actuation, size, rng, period, self.contract.action_size, False)
             self._sensing = HandSensing(preset.sensing, size, rng)
         else:
             self._actuation = Actuation(preset.actuation, size, rng, period)
             self._sensing = Sensing(preset.sensing, size, period, rng)
+        self._timing = Timing(preset.timing, size, task.substeps, task.model.opt.timestep, rng)
+        self._pushes = Pushes(preset.pushes, size, period, rng)
 
     def _reset_rows(self, rows: np.ndarray) -> None:
         starts = [self._randomize(int(row)) for row in rows]
@@ -146,21 +212,31 @@ class BatchedGoalEnv(VectorEnv):
         self._state = self.simulation.state()
         fingers = _fingers(self._state)
         for row, nominal in zip(rows, self._nominal[rows], strict=True):
-            self._actuation.reset(row, nominal, None if fingers is None else fingers[row])
-            self._sensing.reset(row, nominal, self._state)
+            preset = self._presets[row]
+            held = None if fingers is None else fingers[row]
+            drawn = {
+                "actuation": self._actuation.reset(row, nominal, held, preset.actuation),
+                "sensing": self._sensing.reset(row, nominal, self._state, preset.sensing),
+                "timing": self._timing.reset(row, nominal, preset.timing),
+                "pushes": self._pushes.reset(row, nominal, preset.pushes),
+            }
+            self.drawn[row] |= {section: values for section, values in drawn.items() if values}
+            self._parameters.record(row, {} if nominal else self.drawn[row])
         self._seen = self._sensing.present(self._state)
 
     def _randomize(self, row: int) -> Start:
         """Draw one row's model, and how its episode starts."""
-        preset, rng = self._preset, self._randomization_rng
+        preset, rng = self._presets[row], self._randomization_rng
         self._nominal[row] = nominal = rng.random() < preset.nominal_fraction
+        physics = self._physics.reset(row, nominal, preset.physics)
+        self.drawn[row] = {"physics": physics} if physics else {}
         if not self.contract.has_object:
             return Start()
-        drawn = {}
-        if preset.physics:
-            drawn = self.simulation.randomize(row, {} if nominal else preset.physics, rng)
-        yaw = 0.0 if nominal else float(preset.object_yaw.sample(rng))
-        return Start(yaw, drawn.get("table_height", 0.0))
+        yaw = 0.0
+        if not nominal:
+            yaw = float(preset.object_yaw.sample(rng))
+            self.drawn[row]["placement"] = {"object_yaw": yaw}
+        return Start(yaw, self._physics.object_rise(row))
 
     def _observation(self, seen: State) -> dict[str, np.ndarray]:
         return {
@@ -195,6 +271,11 @@ class GoalEnv(gymnasium.Env):
         final = info["final_obs"] if truncated[0] else observation
         success = {"is_success": bool(info["is_success"][0])}
         return _first_row(final), float(reward[0]), bool(terminated[0]), bool(truncated[0]), success
+
+    @property
+    def drawn(self) -> dict[str, dict[str, Any]]:
+        """What was drawn for the present episode, by section and name; empty in a nominal one."""
+        return self._batch.drawn[0]
 
     def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any = None) -> np.ndarray:
         """Sparse reward of goals (..., g), float32 (...)."""

@@ -1,6 +1,6 @@
 """Batched simulation of the Shadow Hand (`envs/shadow_dexterous_hand/` of Gymnasium-Robotics)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import mujoco
@@ -29,7 +29,7 @@ class HandSimulation(BatchedSimulation):
             num_threads: threads that step them; default: one for each core, no more than there are rows.
         """
         super().__init__(task, num_envs, num_threads)
-        self.task = task
+        self._task = task
         self._readings = _Readings(task, num_envs)
         start = initial_state(task)
         self.rows = [HandRow(task, start, self._readings, row) for row in range(num_envs)]
@@ -39,12 +39,12 @@ class HandSimulation(BatchedSimulation):
 
     def _begin(self, row: int, rng: np.random.Generator, start: Start) -> np.ndarray:
         if start != Start():
-            raise ConfigurationError(f"{self.contract.task} has no table and no heading to randomise")
+            raise ConfigurationError(f"{self.contract.task} has no table, and no heading of the object, to randomise")
         return self.rows[row].begin(rng)
 
-    def _step(self, actions: np.ndarray) -> None:
-        targets = joint_targets(self.task.contract, actions, self._readings.joint_position)
-        self._for_each(lambda row: self.rows[row].step(targets[row]), range(self.num_envs))
+    def _step(self, actions: np.ndarray, substeps: Sequence[int]) -> None:
+        targets = joint_targets(self._task.contract, actions, self._readings.joint_position)
+        self._for_each(lambda row: self.rows[row].step(targets[row], substeps[row]), range(self.num_envs))
 
 
 class _Readings:
@@ -57,7 +57,8 @@ class _Readings:
         # The joints come first in the model, so that these are views.
         self.joint_position, self.joint_velocity = self.qpos[:, : len(JOINTS)], self.qvel[:, : len(JOINTS)]
         terms = {term.name: term.size for term in contract.observation}
-        self.fingertips = np.zeros((num_envs, len(FINGERTIPS), 3)) if "fingertip_pos" in terms else None
+        self.sites = np.zeros((num_envs, model.nsite, 3)) if "fingertip_pos" in terms else None
+        self._fingertips = [int(model.site(f"robot0:S_{tip}").id) for tip in FINGERTIPS]
         self.touch = np.zeros((num_envs, terms["touch"])) if "touch" in terms else None
         self._object = None
         if contract.has_object:
@@ -69,7 +70,7 @@ class _Readings:
         return HandState(
             joint_position=self.joint_position.copy(),
             joint_velocity=self.joint_velocity.copy(),
-            fingertip_position=None if self.fingertips is None else self.fingertips.copy(),
+            fingertip_position=None if self.sites is None else self.sites[:, self._fingertips],
             object=self._object_state(),
             touch=None if self.touch is None else self.touch.copy(),
         )
@@ -95,9 +96,8 @@ class HandRow(Row):
         data, model = self.data, self.model
         self._control = data.ctrl
         self._copied = [(readings.qpos[row], data.qpos), (readings.qvel[row], data.qvel)]
-        if readings.fingertips is not None:
-            sites = [data.site(f"robot0:S_{tip}").xpos for tip in FINGERTIPS]
-            self._copied += zip(readings.fingertips[row], sites, strict=True)
+        if readings.sites is not None:
+            self._copied.append((readings.sites[row], data.site_xpos))
         self._touches = readings.touch is not None
         if readings.touch is not None:
             first = int(model.sensor("robot0:TS_palm_b0").adr[0])
@@ -106,6 +106,7 @@ class HandRow(Row):
             address = int(model.joint("object:joint").qposadr[0])
             self._object_pose = data.qpos[address : address + 7]
             self._object_center = data.site("object:center").xpos
+            self.object_force = data.xfrc_applied[model.body("object").id, :3]
         # Nothing depends on what sensors measure but the readings after a step.
         model.opt.disableflags |= _NO_SENSORS
 
@@ -122,10 +123,10 @@ class HandRow(Row):
         self._read()
         return goal
 
-    def step(self, targets: np.ndarray) -> None:
+    def step(self, targets: np.ndarray, substeps: int) -> None:
         """One control period with the actuators' targets (20,) [rad]."""
         self._control[:] = targets
-        self._advance()
+        self._advance(substeps)
         self._read()
 
     def _settle(self, task: HandObjectTask, pose: np.ndarray) -> bool:
@@ -142,8 +143,8 @@ class HandRow(Row):
         mujoco.mj_kinematics(self.model, data)
         return bool(self._object_center[2] > task.contract.lost_height)
 
-    def _advance(self) -> None:
-        model, data, substeps = self.model, self.data, self._task.substeps
+    def _advance(self, substeps: int) -> None:
+        model, data = self.model, self.data
         if not self._touches:
             mujoco.mj_step(model, data, nstep=substeps)
             return

@@ -1,7 +1,7 @@
 """The hand's model without what costs time or memory and never has a part in a motion.
 
-Left out are meshes that are only drawn, with textures and lights; tendons that limit a joint far beyond the joint's own
-limits; and collisions of the hand with the floor, which it cannot reach. Whole episodes stay the same bit by bit
+Left out are meshes that are only drawn, with textures and lights, and tendons that limit a joint far beyond the joint's
+own limits. Whole episodes stay the same bit by bit
 (`tests/sim/test_hand.py`). The free body that shows the goal in images stays: without its six degrees of freedom sums
 are rounded in another order, and contacts make a difference of it.
 """
@@ -9,7 +9,6 @@ are rounded in another order, and contacts make a difference of it.
 import mujoco
 import numpy as np
 
-_FLOOR = "floor0"
 _CLEARANCE = 0.3
 """A tendon is left out if its joint would have to be this far beyond its own limit [rad] for the tendon to act. Limits
 are soft, but give by hundredths."""
@@ -33,8 +32,6 @@ def trimmed_model(model: mujoco.MjModel, path: str) -> mujoco.MjModel:
     _delete(spec, spec.textures)
     used = {geom.meshname for geom in spec.geoms}
     _delete(spec, [mesh for mesh in spec.meshes if mesh.name not in used])
-    # Bodies of the hand ask for no contact themselves, the object does.
-    spec.geom(_FLOOR).conaffinity = 0
     return spec.compile()
 
 

@@ -8,18 +8,20 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import mujoco
 import numpy as np
 
 from her_robot import configuration, resources
 from her_robot.contract import contract_of
+from her_robot.domain_rand.rendering import Appearance, RenderingConfig, Table
 from her_robot.errors import ConfigurationError
 from her_robot.robot.calibration import load_hand_eye, load_markers
 from her_robot.robot.profile import load_profile
 from her_robot.sim.camera import OPTICAL_FROM_GL, Camera, CameraConfig, displace
 from her_robot.sim.differences import Difference, Variant, check_severity, is_variant, with_differences
-from her_robot.sim.scene import CAMERA, GOAL_TILE, OBJECT, SceneConfig, compile_scene, print_materials, table_top
+from her_robot.sim.scene import CAMERA, GOAL_TILE, OBJECT, TABLE, SceneConfig, compile_scene, print_materials, table_top
 from her_robot.sim.tasks import fetch_task
 from her_robot.sim.trajectory import TrajectoryController
 
@@ -48,6 +50,8 @@ class SimulatedRobotConfig:
     """Masses, friction, servos."""
     camera: CameraConfig = field(default_factory=CameraConfig)
     """The head camera."""
+    rendering: RenderingConfig = field(default_factory=RenderingConfig)
+    """How the scene looks, drawn with every reset; the calibration does not follow. Default: always the same."""
     joint_state_rate: float = 100.0
     """Joint measurements a second [Hz]."""
     command_delay: float = 0.012
@@ -178,7 +182,12 @@ class SimulatedRobot:
         self.trajectory_topics = {self.profile.topics.joint_trajectory: self.profile.joint_names}
         """Which joints each controller takes."""
         self.model = compile_scene(
-            config.scene, self.contract, self.profile, self._markers, *config.camera.rendered_size
+            config.scene,
+            self.contract,
+            self.profile,
+            self._markers,
+            *config.camera.rendered_size,
+            paintable=config.rendering.textures > 0,
         )
         displace(self.model, CAMERA, config.camera.mount_error)
         self.data = mujoco.MjData(self.model)
@@ -195,6 +204,8 @@ class SimulatedRobot:
         self._arm = TrajectoryController(self.profile.joint_names, config.command_delay)
         self._physics_steps = 0
         self._camera = Camera(self.model, CAMERA, config.camera)
+        same = config.rendering == RenderingConfig()
+        self._appearance = None if same else Appearance(config.rendering, self.model, CAMERA)
         self.reset(seed)
 
     @property
@@ -211,6 +222,9 @@ class SimulatedRobot:
         """Put the arm into its look pose, and object and goal anywhere that the task can ask for. The clock goes on."""
         self._noise = np.random.default_rng([seed, 1])
         self._camera.reseed(seed, 2)
+        looks = np.random.default_rng([seed, 3])
+        if self._appearance is not None:
+            self._camera.redress(partial(self._appearance.draw, looks))
         mujoco.mj_resetData(self.model, self.data)
         mujoco.mj_forward(self.model, self.data)
         arm = np.array(self.profile.look[self.contract.task])
@@ -221,6 +235,8 @@ class SimulatedRobot:
         self._place_object_and_goal(np.random.default_rng([seed, 0]))
         self._sampled_goal = self._goal.copy()
         self._sampled_tile = self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]].copy()
+        if self._appearance is not None:
+            self._camera.scatter(self._appearance.scatter(looks, self._table()))
         self._set_servo_references()
         mujoco.mj_forward(self.model, self.data)
 
@@ -365,6 +381,15 @@ class SimulatedRobot:
             np.sin(yaw / 2),
         ]
         self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]] = tile
+
+    def _table(self) -> Table:
+        """The table; what lies about on it leaves object and goal in sight."""
+        body = self.model.body(TABLE)
+        half = self.model.geom_size[body.geomadr[0], :2]
+        clear = [(self._goal[:2], self._markers.goal.tile_size / np.sqrt(2))]
+        if self.contract.has_object:
+            clear.append((self.data.joint(f"{OBJECT}:joint").qpos[:2].copy(), self._markers.object.size))
+        return Table(body.pos[:2] - half, body.pos[:2] + half, table_top(self.model), tuple(clear))
 
     def _sample_goal_and_tile(self, rng: np.random.Generator, obj: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A goal for an object at `obj` (3,) [m], and where the tile that marks it is: under an object that rests on

@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 
 from her_robot.contract import Contract
+from her_robot.domain_rand.rendering import PRINT_PREFIX, add_textures
 from her_robot.errors import UnknownNameError
 from her_robot.robot.calibration import Markers, face_rotation
 from her_robot.robot.fiducials import face_image, goal_tile_image
@@ -27,7 +28,6 @@ _COLLIDING_BODIES = ("gripper_link", "r_gripper_finger_link", "l_gripper_finger_
 """Of the robot, only these can touch anything in the workspace."""
 _PLATE_THICKNESS = 0.0002
 """A plate's middle lies in the surface that it is printed on, so half of this stands out [m]."""
-_PRINT = "print_"
 _PIXELS_PER_METER = 8000
 _LARGEST_TABLE_OFFSET = 0.2
 
@@ -91,7 +91,13 @@ class SceneConfig:
 
 
 def compile_scene(
-    config: SceneConfig, contract: Contract, profile: RobotProfile, markers: Markers, width: int, height: int
+    config: SceneConfig,
+    contract: Contract,
+    profile: RobotProfile,
+    markers: Markers,
+    width: int,
+    height: int,
+    paintable: bool = False,
 ) -> mujoco.MjModel:
     """The model of robot, table, object and goal.
 
@@ -102,6 +108,7 @@ def compile_scene(
         markers: what is printed on object and goal.
         width: of camera images [px].
         height: of camera images [px].
+        paintable: give every material a texture that can be painted anew.
 
     Raises:
         UnknownNameError: a servo of a joint that the profile does not have.
@@ -123,6 +130,8 @@ def compile_scene(
         geom.friction[0] *= config.friction
     _add_goal_tile(spec, markers)
     _set_up_rendering(spec, width, height)
+    if paintable:
+        add_textures(spec)
     return spec.compile()
 
 
@@ -136,7 +145,7 @@ def table_top(model: mujoco.MjModel) -> float:
 def print_materials(model: mujoco.MjModel) -> list[str]:
     """Names of the materials that the markers are printed with."""
     names = (model.material(index).name for index in range(model.nmat))
-    return [name for name in names if name.startswith(_PRINT)]
+    return [name for name in names if name.startswith(PRINT_PREFIX)]
 
 
 def _check_positive(config: object, *names: str) -> None:
@@ -234,10 +243,10 @@ def _add_print(
 ) -> None:
     """A thin plate with a grey image on it, upright along the plate's y; it can be seen and not touched."""
     pixels = np.repeat(image[:, :, None], 3, axis=2)
-    texture = spec.add_texture(name=_PRINT + name, type=mujoco.mjtTexture.mjTEXTURE_2D)
+    texture = spec.add_texture(name=PRINT_PREFIX + name, type=mujoco.mjtTexture.mjTEXTURE_2D)
     texture.height, texture.width, texture.nchannel = *image.shape, 3
     texture.data = np.ascontiguousarray(pixels).tobytes()
-    material = spec.add_material(name=_PRINT + name, emission=0.4, specular=0.0, shininess=0.0, reflectance=0.0)
+    material = spec.add_material(name=PRINT_PREFIX + name, emission=0.4, specular=0.0, shininess=0.0, reflectance=0.0)
     textures = list(material.textures)
     textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = texture.name
     material.textures = textures

@@ -40,6 +40,57 @@ def test_slew_limit():
     np.testing.assert_allclose(effective[:, 0], [0.3, 0.6, 0.3])
 
 
+@pytest.mark.parametrize("nominal", [False, True])
+@pytest.mark.parametrize(
+    "config",
+    [
+        ActuationConfig(delay_steps=(3, 3), scale=Range(0.6, 0.6), smoothing=Range(0.5, 0.5)),
+        ActuationConfig(smoothing=Range(0.8, 0.8)),
+        ActuationConfig(slew_limit=Range(0.05, 0.05)),
+    ],
+)
+def test_what_is_under_way_is_what_still_takes_effect_when_nothing_more_is_commanded(config, nominal):
+    actuation = Actuation(config, 1, np.random.default_rng(0))
+    actuation.reset(0, nominal, STILL[0])
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        actuation.apply(np.array([[*rng.uniform(0.3, 1.0, 3), 0.0]]), STILL)
+    under_way = actuation.under_way()
+    later = [actuation.apply(np.zeros((1, 4)), STILL)[0, :3] for _ in range(100)]
+    np.testing.assert_allclose(under_way[0], np.sum(later, axis=0), atol=1e-4)
+    assert nominal or (under_way > 0.5).all()
+
+
+def test_a_bias_is_constant_within_an_episode_and_another_in_the_next():
+    actuation = Actuation(ActuationConfig(bias=0.1), 1, np.random.default_rng(0))
+    errors = []
+    for _ in range(200):
+        drawn = actuation.reset(0, False, STILL[0])
+        episode = [actuation.apply(np.zeros((1, 4)), STILL)[0, :3] for _ in range(3)]
+        np.testing.assert_allclose(episode, [drawn["bias"]] * 3, rtol=1e-6)
+        errors.append(episode[0])
+    assert np.std(errors) == pytest.approx(0.1, rel=0.1)
+
+
+def test_a_lost_command_leaves_the_one_before_it_in_effect():
+    config = ActuationConfig(loss=Range(0.3, 0.3), delay_steps=(1, 1))
+    actuation = Actuation(config, 1, np.random.default_rng(0))
+    assert actuation.reset(0, False, STILL[0])["loss"] == 0.3
+    commands = np.linspace(-1.0, 1.0, 400)
+    found = np.array([actuation.apply(np.array([[x, 0.0, 0.0, 0.0]]), STILL)[0, 0] for x in commands])
+    held = np.diff(found[1:]) == 0.0
+    assert held.mean() == pytest.approx(0.3, abs=0.07)
+    np.testing.assert_allclose(found[2:][~held], commands[1:-1][~held], rtol=1e-6)
+
+
+def test_what_was_drawn_is_told_and_nothing_of_a_nominal_row():
+    config = ActuationConfig(scale=Range(0.5, 0.5), axis_scale=Range(0.9, 1.1), delay_steps=(2, 2))
+    actuation = Actuation(config, 1, np.random.default_rng(0))
+    drawn = actuation.reset(0, False, STILL[0])
+    assert (drawn["scale"], drawn["delay_steps"], len(drawn["axis_scale"])) == (0.5, 2, 3)
+    assert actuation.reset(0, True, STILL[0]) == {}
+
+
 def _gaps(config, components, block=0.0):
     """Gaps of ideal fingers, in each period where they were told to be in the one before, but for a block between."""
     actuation = Actuation(config, 1, np.random.default_rng(0))
@@ -89,6 +140,8 @@ def test_an_episode_begins_at_rest():
         {"smoothing": Range(0.0, 1.0)},
         {"scale": Range(0.0, 1.0)},
         {"noise": -0.1},
+        {"bias": -0.1},
+        {"loss": Range(0.0, 1.0)},
         {"finger_speed": Range(0.0, 0.1)},
         {"grip_lead": Range(-0.1, 0.1)},
     ],

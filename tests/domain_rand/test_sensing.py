@@ -1,5 +1,7 @@
 """The camera chain in training: rate, latency, hiding, holding."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -113,3 +115,65 @@ def test_what_the_fingers_hold_goes_where_they_go():
 def test_latency_beyond_the_history_is_refused():
     with pytest.raises(ValueError, match="camera_latency must not exceed"):
         Sensing(SensingConfig(camera_latency=Range(1.0, 1.0)), 1, PERIOD, np.random.default_rng(0))
+
+
+def test_the_grip_is_known_late():
+    config = SensingConfig(grip_latency=Range(0.06, 0.06))
+    sensing = Sensing(config, 1, PERIOD, np.random.default_rng(0))
+    states = [replace(_state(0.0), grip_position=np.array([[SPEED * PERIOD * step, 0.0, 0.0]])) for step in range(20)]
+    assert sensing.reset(0, False, states[0])["grip_latency"] == 0.06
+    for step in range(1, 20):
+        sensing.advance(states[step])
+        seen = sensing.present(states[step]).grip_position[0, 0]
+        assert seen == pytest.approx(max(SPEED * (PERIOD * step - 0.06), 0.0), abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["grip", "position"])
+def test_drift_has_its_deviation_and_forgets_with_its_time(kind):
+    config = replace(SensingConfig(drift_time=0.4, camera_rate=25.0), **{f"{kind}_drift": 0.01})
+    sensing = Sensing(config, 200, PERIOD, np.random.default_rng(0))
+    state = _tile(_state(0.0), 200)
+    for row in range(200):
+        sensing.reset(row, False, state)
+    errors = []
+    for _ in range(60):
+        sensing.advance(state)
+        seen = sensing.present(state)
+        if kind == "grip":
+            errors.append(seen.grip_position - state.grip_position)
+        else:
+            errors.append(seen.object.position - state.object.position)
+    errors = np.array(errors)[20:]
+    assert errors[..., :2].std() == pytest.approx(0.01, rel=0.1)
+    # Ten steps are one drift time.
+    related = np.mean(errors[:-10, :, :2] * errors[10:, :, :2]) / errors[..., :2].var()
+    assert related == pytest.approx(np.exp(-1.0), abs=0.12)
+
+
+def test_longer_control_periods_are_seen_by_the_clock():
+    """An object at constant speed is seen late by the same time, however long the control periods are."""
+    config = SensingConfig(camera_rate=25.0, camera_latency=Range(0.05, 0.05))
+    sensing, rng, now = Sensing(config, 1, PERIOD, np.random.default_rng(0)), np.random.default_rng(1), 0.0
+    sensing.reset(0, False, _state(0.0))
+    for step in range(60):
+        periods = np.array([1.0 + rng.exponential(0.2)])
+        now += periods[0] * PERIOD
+        sensing.advance(_state(SPEED * now), periods)
+        lag = now - sensing.present(_state(SPEED * now)).object.position[0, 0] / SPEED
+        if step > 10:
+            assert 0.05 - 1e-6 <= lag <= 0.05 + 1.0 / 25.0 + 1e-6
+
+
+def test_impossible_drift_and_latency_are_refused():
+    with pytest.raises(ValueError, match="drift_time must be above 0"):
+        SensingConfig(drift_time=0.0)
+    with pytest.raises(ValueError, match="grip_drift must not be negative"):
+        SensingConfig(grip_drift=-1.0)
+    with pytest.raises(ValueError, match="grip_latency must not exceed"):
+        Sensing(SensingConfig(grip_latency=Range(1.0, 1.0)), 1, PERIOD, np.random.default_rng(0))
+
+
+def _tile(state, count):
+    obj = ObjectState(**{name: np.repeat(value, count, axis=0) for name, value in vars(state.object).items()})
+    arrays = {name: np.repeat(value, count, axis=0) for name, value in vars(state).items() if name != "object"}
+    return RobotState(**arrays, object=obj)

@@ -109,6 +109,7 @@ def test_the_interval_holds_the_rates_that_are_undecided(successes, trials):
 
 def test_how_many_episodes_an_answer_takes():
     needed = episodes_to_decide(1.0, 0.9)
+    assert needed is not None
     assert verdict(needed, needed, 0.9) is Verdict.ABOVE
     assert verdict(needed - 1, needed - 1, 0.9) is Verdict.UNDECIDED
     # A test of fixed size takes log(.05) / log(.9) = 28.4 successes; the price of looking is not half as many again.

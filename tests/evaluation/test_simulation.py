@@ -1,5 +1,7 @@
 """Evaluation in the unmodified environment, and in a randomised one."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from her_robot.evaluation.episodes import FIRST_SEED
 from her_robot.evaluation.film import thumbnail
 from her_robot.evaluation.simulation import evaluate_in_simulation, film_episode, last_image
 from her_robot.policy.bundle import PolicyBundle, shipped_bundle
+from her_robot.sim.goal_env import GoalEnv
 from her_robot.sim.tasks import make_gymnasium_env
 
 
@@ -44,8 +47,14 @@ def test_it_is_the_last_step_that_counts(reach):
 
 def test_randomised(reach):
     evaluation = evaluate_in_simulation(reach, 3, randomization=load_preset("robot_loop_reach"))
-    assert evaluation.summary()["environment"] == "fetch_reach, randomised"
-    assert len(evaluation.episodes) == 3
+    summary = evaluation.summary()
+    assert summary["environment"] == "fetch_reach, randomised"
+    assert len(evaluation.episodes) == len(summary["drawn"]) == 3
+    env = GoalEnv("fetch_reach", load_preset("robot_loop_reach"))
+    for seed, drawn in zip(summary["seeds"], summary["drawn"], strict=True):
+        env.reset(seed=seed)
+        assert env.drawn == drawn
+    json.dumps(summary)
 
 
 def test_video(reach, tmp_path):

@@ -44,7 +44,7 @@ def test_impossible_counts(successes, trials):
 
 
 def test_pairs_are_counted():
-    counts = PairedCounts.of([True, True, False, False, True], np.array([True, False, True, False, False]))
+    counts = PairedCounts.of([True, True, False, False, True], [True, False, True, False, False])
     assert counts == PairedCounts(both=1, only_first=2, only_second=1, neither=1)
     assert counts.pairs == 5
     assert counts.difference == pytest.approx(-0.2)

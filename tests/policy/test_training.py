@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from her_robot.errors import CheckpointError, TrainingDivergedError
+from her_robot.contract import HAND_CONTRACTS, sparse_reward
+from her_robot.errors import CheckpointError, ConfigurationError, TrainingDivergedError
 from her_robot.policy.bundle import PolicyBundle
-from her_robot.policy.checkpoint import has_checkpoint
+from her_robot.policy.checkpoint import has_checkpoint, load_state
 from her_robot.policy.config import load_config
+from her_robot.policy.exploration import Explorer
+from her_robot.policy.learner import Learner
 from her_robot.policy.trackers import read_progress
 from her_robot.policy.train import train_command
 from her_robot.policy.training import Trainer
+from her_robot.sim.goal_env import BatchedGoalEnv
 
 TOY = [
     "num_envs=4",
@@ -32,8 +36,8 @@ TOY = [
 ]
 
 
-def _trainer(directory, steps, task="fetch_push"):
-    return Trainer(load_config(task, None, [*TOY, f"total_steps={steps}"]), directory)
+def _trainer(directory, steps, *overrides, task="fetch_push"):
+    return Trainer(load_config(task, None, [*TOY, f"total_steps={steps}", *overrides]), directory)
 
 
 def _finish(trainer):
@@ -42,11 +46,14 @@ def _finish(trainer):
     return progress
 
 
-def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
-    whole = _trainer(tmp_path / "whole", 800)
+@pytest.mark.parametrize(
+    "overrides", [[], ["network.history=2", "network.asymmetric=true"], ["network.recurrent=lstm"]]
+)
+def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, overrides):
+    whole = _trainer(tmp_path / "whole", 800, *overrides)
     _finish(whole)
-    _finish(_trainer(tmp_path / "parts", 600))
-    resumed = _trainer(tmp_path / "parts", 800)
+    _finish(_trainer(tmp_path / "parts", 600, *overrides))
+    resumed = _trainer(tmp_path / "parts", 800, *overrides)
     resumed.resume()
     assert resumed.progress.env_steps == 600
     _finish(resumed)
@@ -55,6 +62,71 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     expected, found = whole.learner.buffer.episodes, resumed.learner.buffer.episodes
     np.testing.assert_array_equal(found.observation, expected.observation)
     np.testing.assert_array_equal(found.action, expected.action)
+
+
+ADR = ["adr.enabled=true", "adr.boundary_probability=0.5", "adr.episodes=2", "randomization=robot_loop_reach"]
+
+
+def test_a_resumed_run_goes_on_with_its_ranges(tmp_path):
+    def trainer(directory, steps):
+        return Trainer(load_config("fetch_reach", None, [*TOY, *ADR, f"total_steps={steps}"]), directory)
+
+    whole, half = trainer(tmp_path / "whole", 1200), trainer(tmp_path / "parts", 800)
+    expected = _finish(whole)
+    _finish(half)
+    resumed = trainer(tmp_path / "parts", 1200)
+    resumed.resume()
+    assert resumed.progress.curriculum == half.progress.curriculum
+    assert [p.curriculum for p in _finish(resumed)] == [p.curriculum for p in expected[-2:]]
+    state = load_state(tmp_path / "whole" / "checkpoints")
+    assert load_state(tmp_path / "parts" / "checkpoints")["curriculum"] == state["curriculum"]
+    assert any(value for name, value in state["curriculum"].items() if name.endswith(".episodes"))
+    assert load_state(tmp_path / "parts" / "checkpoints")["rng"] == state["rng"]
+    for name, tensor in whole.learner.agent.state().items():
+        assert torch.equal(tensor, resumed.learner.agent.state()[name]), name
+
+
+def test_ranges_are_logged(tmp_path):
+    assert train_command("fetch_reach", overrides=[*TOY, *ADR], out=tmp_path / "run", steps=400, seed=3) == 0
+    row = read_progress(tmp_path / "run" / "progress.csv")[-1]
+    assert float(row["adr.entropy"]) == pytest.approx(np.log(0.1))
+    # What is nominal is at a position of 0.867 in 0.35 ... 1.1; a tenth of the range lies about it.
+    assert float(row["adr.actuation.scale.low"]) == pytest.approx(1.0 - 0.0375)
+    assert float(row["adr.actuation.scale.high"]) == pytest.approx(1.0 + 0.0375)
+
+
+def test_ranges_that_could_grow_are_needed(tmp_path):
+    config = load_config("fetch_reach", None, [*TOY, "adr.enabled=true", "randomization=none"])
+    with pytest.raises(ConfigurationError, match="has no ranges to grow to"):
+        Trainer(config, tmp_path)
+
+
+@pytest.mark.parametrize("task", ["hand_reach", "hand_pen_rotate_touch"])
+def test_a_hand_is_trained_and_evaluated(tmp_path, task):
+    settings = ["updates_per_cycle=2", "warmup_steps=100", "num_envs=2", "evaluation.final_episodes=1"]
+    assert train_command(task, overrides=[*TOY, *settings], out=tmp_path, steps=400) == 0
+    bundle = PolicyBundle.load(tmp_path / "policy", task)
+    success = bundle.card["success"]
+    assert success["environment"] == bundle.contract.environment
+    assert success["final_distance"]["unit"] == bundle.contract.distance_unit
+    assert np.isfinite(success["final_distance"]["mean"])
+
+
+def test_hindsight_rewards_poses_as_the_contract_does():
+    config = load_config("hand_block", None, [*TOY, "num_envs=1", "agent.n_step=1", "replay.end_when_lost=false"])
+    learner = Learner(HAND_CONTRACTS["hand_block"], config)
+    env = BatchedGoalEnv("hand_block", 1)
+    learner.take_in(Explorer(env, config.exploration, np.random.default_rng(0)).play(None))
+    episodes = learner.buffer.episodes
+    episode, step = learner.buffer.draw(200, torch.Generator().manual_seed(0))
+    ahead = (step + 1 + torch.arange(200) % 3).clamp(max=100)
+    goals = episodes.achieved_goal[episode, ahead]
+    rewards, discounts, _ = learner._returns(episodes, episode, step, goals)
+    achieved = episodes.achieved_goal[episode, step + 1].numpy().astype(np.float64)
+    expected = sparse_reward(learner.contract, achieved, goals.numpy().astype(np.float64))
+    assert 0 < (expected == 0).sum() < 200
+    np.testing.assert_array_equal(rewards.numpy(), expected)
+    np.testing.assert_allclose(discounts.numpy(), 0.98)
 
 
 def test_progress_counts_steps_updates_and_evaluations(tmp_path):

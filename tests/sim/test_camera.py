@@ -9,6 +9,7 @@ import pytest
 
 from her_robot import configuration
 from her_robot.contract import FETCH_CONTRACTS
+from her_robot.domain_rand.preset import load_preset
 from her_robot.errors import ConfigurationError, HerRobotError
 from her_robot.robot.calibration import face_rotation, load_calibration, load_markers
 from her_robot.sim.camera import Camera, CameraConfig, MountError
@@ -142,6 +143,23 @@ def test_an_image_is_of_the_moment_it_was_taken(robot):
     pending = robot.capture()
     place(robot, [1.4, 0.80, 0.425])
     np.testing.assert_array_equal(pending.result(), before)
+
+
+def test_another_look_with_every_reset_and_the_same_with_the_same_seed(robot):
+    looks = load_preset("tobin2017").rendering
+    camera = replace(robot.config.camera, noise=0.0, supersampling=1)
+    colorful = SimulatedRobot(replace(robot.config, rendering=looks, camera=camera), "fetch_push", 0)
+    images = []
+    for seed in (1, 2, 1):
+        colorful.reset(seed)
+        images.append(colorful.render())
+    # Intrinsics are those of the calibration: a robot does not know how its camera has changed.
+    np.testing.assert_allclose(colorful.camera_intrinsics(), robot.camera_intrinsics())
+    assert not np.allclose(colorful.camera_pose_base()[1], robot.camera_pose_base()[1], atol=1e-4)
+    colorful.close()
+    np.testing.assert_array_equal(images[0], images[2])
+    assert np.abs(images[0].astype(int) - images[1]).mean() > 10
+    assert set(detect(images[0])) & {marker.id for marker in MARKERS.goal.markers}
 
 
 def test_without_opengl_the_message_names_what_to_install(robot, monkeypatch):

@@ -11,7 +11,7 @@ from her_robot.sim import benchmark, contenders
 
 @pytest.fixture(autouse=True)
 def few_environments(monkeypatch):
-    monkeypatch.setattr(contenders, "NUM_ENVS", 3)
+    monkeypatch.setattr(contenders, "_num_envs", lambda contract: 3)
 
 
 @pytest.mark.parametrize("task", [*FETCH_CONTRACTS, "hand_reach", "hand_egg"])

@@ -1,6 +1,7 @@
 """The goal environment: checkers, distributions, seeds, episode ends, randomisation."""
 
 import dataclasses
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -9,7 +10,12 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 from her_robot.contract import CONTRACTS, FETCH_CONTRACTS, contract_of
-from her_robot.domain_rand.preset import load_preset
+from her_robot.domain_rand.distribution import Range
+from her_robot.domain_rand.preset import RandomizationPreset, load_preset
+from her_robot.domain_rand.pushes import PushConfig
+from her_robot.domain_rand.sensing import SensingConfig
+from her_robot.domain_rand.timing import TimingConfig
+from her_robot.domain_rand.variation import Variation
 from her_robot.errors import ConfigurationError
 from her_robot.sim.goal_env import BatchedGoalEnv, GoalEnv
 from her_robot.sim.tasks import make_gymnasium_env
@@ -50,7 +56,7 @@ def _rollout(env, seed, steps):
     return np.array(trace)
 
 
-@pytest.mark.parametrize("preset", ["none", "robot_loop"])
+@pytest.mark.parametrize("preset", ["none", "robot_loop", "nominal", "peng2017"])
 def test_the_same_seed_gives_the_same_episodes_twice(preset):
     env = BatchedGoalEnv("fetch_push", num_envs=3, randomization=load_preset(preset))
     np.testing.assert_array_equal(_rollout(env, 5, 60), _rollout(env, 5, 60))
@@ -109,6 +115,80 @@ def test_nominal_rows_are_not_randomised():
     assert preset.nominal_fraction == pytest.approx(same.mean(), abs=0.25)
 
 
+def test_what_was_drawn_is_recorded_and_repeats_with_the_seed():
+    preset = replace(load_preset("robot_loop"), pushes=PushConfig(rate=Range(1.0, 2.0)), nominal_fraction=0.3)
+    env = BatchedGoalEnv("fetch_push", num_envs=20, randomization=preset)
+    env.reset(seed=4)
+    first = list(env.drawn)
+    nominal = [not record for record in first]
+    assert 0 < sum(nominal) < 20
+    record = first[nominal.index(False)]
+    assert record.keys() == {"physics", "placement", "actuation", "sensing", "pushes"}
+    assert 0.4 <= record["physics"]["object_mass"] <= 1.5
+    env.reset()
+    assert env.drawn != first
+    env.reset(seed=4)
+    assert env.drawn == first
+    single = GoalEnv("fetch_push", replace(preset, nominal_fraction=0.0))
+    single.reset(seed=1)
+    assert single.drawn.keys() == record.keys()
+
+
+def test_what_is_drawn_at_the_start_stays_over_episodes():
+    start = Variation(0.5, 2.0, parameter="object_mass", when="start")
+    preset = RandomizationPreset(0.0, {"weight": start, "friction": Variation(0.5, 2.0)})
+    env = BatchedGoalEnv("fetch_push", num_envs=3, randomization=preset)
+    records = []
+    for _ in range(3):
+        env.reset(seed=None if records else 5)
+        records.append([record["physics"] for record in env.drawn])
+    for row in range(3):
+        assert len({record[row]["weight"] for record in records}) == 1
+        assert len({record[row]["friction"] for record in records}) == 3
+    assert len({record["weight"] for record in records[0]}) == 3
+
+
+def test_a_larger_object_and_its_goal_lie_on_the_table():
+    preset = RandomizationPreset(0.0, {"object_size": Variation(1.2, 1.2), "table_height": Variation(0.01, 0.01)})
+    env, reference = BatchedGoalEnv("fetch_push", 1, 1, preset), BatchedGoalEnv("fetch_push", 1, 1)
+    found, expected = env.reset(seed=2)[0], reference.reset(seed=2)[0]
+    for name in ("achieved_goal", "desired_goal"):
+        np.testing.assert_allclose(found[name] - expected[name], [[0.0, 0.0, 0.015]], atol=1e-9)
+    for _ in range(20):
+        found, *_ = env.step(np.zeros((1, 4)))
+    assert found["achieved_goal"][0, 2] == pytest.approx(0.4 + 0.01 + 0.03, abs=1e-3)
+
+
+def test_a_push_moves_the_puck_as_force_less_friction():
+    config = PushConfig(rate=Range(25.0, 25.0), force=Range(5.0, 5.0), duration=Range(1.0, 1.0))
+    preset = RandomizationPreset(0.0, pushes=config)
+    env = BatchedGoalEnv("fetch_slide", num_envs=1, num_threads=1, randomization=preset)
+    env.reset(seed=0)
+    for _ in range(5):
+        env.step(np.zeros((1, 4)))
+    puck = env.simulation.state().object
+    assert puck is not None
+    acceleration = np.linalg.norm(puck.velocity[0, :2]) / (5 * 0.04)
+    # 2 kg, friction 0.1; MuJoCo's pyramid of friction is lower by the root of 2 along a diagonal.
+    most, least = 0.1 * 2.0 * 9.81, 0.1 * 2.0 * 9.81 / np.sqrt(2)
+    assert 0.99 * (5.0 - most) / 2.0 < acceleration < 1.01 * (5.0 - least) / 2.0
+    env.close()
+
+
+def test_longer_control_periods_take_the_gripper_further_by_what_it_had_still_to_go():
+    late = RandomizationPreset(0.0, timing=TimingConfig(Range(20.0, 20.0)), sensing=SensingConfig(camera_rate=25.0))
+    envs = [BatchedGoalEnv("fetch_reach", 4, 1, preset) for preset in (None, late)]
+    for env in envs:
+        env.reset(seed=0)
+    times = []
+    for env in envs:
+        for _ in range(10):
+            env.step(np.tile([1.0, 0.0, 0.0, 0.0], (4, 1)))
+        times.append([row.data.time for row in env.simulation.rows])
+    np.testing.assert_allclose(np.diff(times[0]), 0.0, atol=1e-9)
+    assert np.mean(np.subtract(times[1], times[0])) == pytest.approx(10 / 20.0, rel=0.5)
+
+
 def test_the_single_environment_is_truncated():
     env = GoalEnv("fetch_reach")
     assert isinstance(env, gymnasium.Env)
@@ -129,7 +209,7 @@ def test_hands_are_randomised_and_repeat_themselves(task):
 
 
 def test_what_a_hand_cannot_have_randomised_is_refused():
-    with pytest.raises(ConfigurationError, match="table_height: hand_block has no table"):
+    with pytest.raises(ConfigurationError, match="camera_latency is not simulated for the hand"):
         BatchedGoalEnv("hand_block", 1, randomization=load_preset("robot_loop"))
     with pytest.raises(ConfigurationError, match="grip_noise is not simulated for the hand"):
         BatchedGoalEnv("hand_reach", 1, randomization=load_preset("robot_loop_reach"))
