@@ -46,6 +46,9 @@ ACTUATOR_RANGES = {
     "THJ0": (-1.571, 0.0),
 }
 """Smallest and largest target of each actuator [rad], by its joint, in the order of the action."""
+ACTUATOR_STIFFNESS = {name: 5.0 if name.startswith("WR") else 1.0 for name in ACTUATOR_RANGES}
+"""Torque of each actuator over the distance from its target [Nm/rad]: so weak that the wrist hangs below it by 0.08
+rad."""
 FINGERTIPS = ("fftip", "mftip", "rftip", "lftip", "thtip")
 """First, middle, ring and little finger, thumb, in the order of `fingertip_pos`. The MJCF's sites are these after
 `robot0:S_`."""

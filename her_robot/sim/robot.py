@@ -17,18 +17,16 @@ from her_robot import configuration, resources
 from her_robot.contract import contract_of
 from her_robot.domain_rand.rendering import Appearance, RenderingConfig, Table
 from her_robot.errors import ConfigurationError
-from her_robot.robot.calibration import load_markers
+from her_robot.robot.calibration import load_hand_eye, load_markers
 from her_robot.robot.profile import load_profile
 from her_robot.sim.camera import OPTICAL_FROM_GL, Camera, CameraConfig, displace
 from her_robot.sim.differences import Difference, Variant, check_severity, is_variant, with_differences
 from her_robot.sim.scene import CAMERA, GOAL_TILE, OBJECT, TABLE, SceneConfig, compile_scene, print_materials, table_top
 from her_robot.sim.tasks import fetch_task
-from her_robot.sim.trajectory import TrajectoryFollower
+from her_robot.sim.trajectory import TrajectoryController
 
 _STILL_JOINTS = ("l_wheel_joint", "r_wheel_joint", "bellows_joint")
 """Joints that a Fetch reports beside those of its model here."""
-_FARTHEST_POINT_S = 60.0
-"""A trajectory point farther ahead was timed by another clock."""
 _FLOATING_GOAL_CLEARANCE = 0.02
 """Goals without an object are at least this far above the table [m]: a tile inside of it could not be seen."""
 _ROUNDING = 1e-9
@@ -172,12 +170,17 @@ def _shipped_names() -> list[str]:
 class SimulatedRobot:
     """One simulated robot in front of a table with an object and a goal."""
 
+    camera_topic = "head_camera/rgb"
+
     def __init__(self, config: SimulatedRobotConfig, task: str, seed: int = 0) -> None:
         self.config = config
         self.contract = contract_of(task)
         self.profile = load_profile(config.profile).for_task(task)
         self._task = fetch_task(task)
         self._markers = load_markers(config.calibration, task)
+        self.camera_frame = load_hand_eye(config.calibration, task).camera_frame
+        self.trajectory_topics = {self.profile.topics.joint_trajectory: self.profile.joint_names}
+        """Which joints each controller takes."""
         self.model = compile_scene(
             config.scene,
             self.contract,
@@ -196,6 +199,9 @@ class SimulatedRobot:
         self._qvel = np.array([joint.dofadr[0] for joint in joints])
         servos = [config.scene.servo(name) for name in self.profile.joint_names]
         self._rate_gain = np.array([servo.damping / servo.stiffness for servo in servos])
+        self._sign = self.profile.signs()
+        self._offset = np.array([joint.offset for joint in self.profile.joints])
+        self._arm = TrajectoryController(self.profile.joint_names, config.command_delay)
         self._physics_steps = 0
         self._camera = Camera(self.model, CAMERA, config.camera)
         same = config.rendering == RenderingConfig()
@@ -223,9 +229,8 @@ class SimulatedRobot:
         mujoco.mj_forward(self.model, self.data)
         arm = np.array(self.profile.look[self.contract.task])
         self.data.qpos[self._qpos[: arm.size]] = arm
-        self._arm = TrajectoryFollower(arm)
+        self._arm.start(self.profile.to_robot(arm))
         self._finger_target = self.profile.gripper.closed_gap / 2
-        self._pending: deque[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = deque()
         self._pending_gaps: deque[tuple[float, float]] = deque()
         self._place_object_and_goal(np.random.default_rng([seed, 0]))
         self._sampled_goal = self._goal.copy()
@@ -239,9 +244,7 @@ class SimulatedRobot:
         """Let time pass [s], in physics steps of the model."""
         for _ in range(round(duration / self.timestep)):
             now = self.time + _ROUNDING
-            while self._pending and self._pending[0][0] <= now:
-                _, times, positions, velocities = self._pending.popleft()
-                self._arm.follow(self.time, times, positions, velocities)
+            self._arm.advance(self.time)
             while self._pending_gaps and self._pending_gaps[0][0] <= now:
                 self._finger_target = self._pending_gaps.popleft()[1] / 2
             self._set_servo_references()
@@ -266,13 +269,13 @@ class SimulatedRobot:
             ValueError: joints missing or unknown, shapes that do not fit, values not finite, or times that do not
                 increase, are over, or cannot be of this clock. The arm goes on as if nothing had come.
         """
-        self._check_trajectory(joint_names, times, positions, velocities)
-        order = [list(joint_names).index(name) for name in self.profile.joint_names]
-        points = np.array([self.profile.from_robot(point) for point in positions[:, order]])
-        rates = velocities[:, order] * self.profile.signs()
-        delay = self.config.command_delay
-        self._pending.append((self.time + delay, times + delay, points, rates))
-        return positions[-1, order]
+        return self._arm.command(self.time, joint_names, times, positions, velocities)
+
+    def command(
+        self, topic: str, joint_names: Sequence[str], times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
+    ) -> np.ndarray:
+        """Follow a trajectory on a controller's topic, of which an arm has one; see `command_arm`."""
+        return self.command_arm(joint_names, times, positions, velocities)
 
     def command_gripper(self, gap: float) -> None:
         """Open the fingers to a total gap [m].
@@ -308,7 +311,7 @@ class SimulatedRobot:
 
     def arm_reference(self) -> np.ndarray:
         """Where the servos of the arm are told to be (n,) [rad], in the robot's convention."""
-        return self.profile.to_robot(self._arm.reference(self.time)[0])
+        return self._arm.reference(self.time)[0]
 
     def capture(self) -> "Future[np.ndarray]":
         """An image of the present, (height, width, 3) RGB uint8, which is rendered while other things go on."""
@@ -360,29 +363,6 @@ class SimulatedRobot:
     def close(self) -> None:
         """Free the camera's renderer."""
         self._camera.close()
-
-    def _check_trajectory(
-        self, joint_names: Sequence[str], times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
-    ) -> None:
-        expected = self.profile.joint_names
-        if sorted(joint_names) != sorted(expected):
-            raise ValueError(f"joints are {list(joint_names)}; expected all of {list(expected)}, each once")
-        shape = (len(times), len(expected))
-        if not len(times) or positions.shape != shape or velocities.shape != shape:
-            raise ValueError(
-                f"{len(times)} points with positions of shape {positions.shape} and velocities of shape "
-                f"{velocities.shape}; expected at least one point, and {len(expected)} of each in every point"
-            )
-        if not (np.isfinite(times).all() and np.isfinite(positions).all() and np.isfinite(velocities).all()):
-            raise ValueError("values are not all finite")
-        ahead = times - self.time
-        if np.any(np.diff(ahead) <= 0):
-            raise ValueError(f"times of points must increase, found {times.tolist()} s")
-        if not 0.0 < ahead[-1] <= _FARTHEST_POINT_S:
-            raise ValueError(
-                f"the last point lies {ahead[-1]:.3f} s ahead of the robot's clock; expected above 0 and at most "
-                f"{_FARTHEST_POINT_S:g} s: late, or timed by another clock"
-            )
 
     def _place_object_and_goal(self, rng: np.random.Generator) -> None:
         lift = self.config.scene.table_height_offset
@@ -439,6 +419,7 @@ class SimulatedRobot:
 
     def _set_servo_references(self) -> None:
         position, velocity = self._arm.reference(self.time)
+        position, velocity = self._sign * (position - self._offset), self._sign * velocity
         # The servo damps the rate of the error, not of the joint: its reference leads by what that takes.
         self.data.ctrl[: position.size] = position + self._rate_gain * velocity
         self.data.ctrl[position.size :] = self._finger_target
