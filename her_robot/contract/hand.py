@@ -55,9 +55,12 @@ FINGERTIPS = ("fftip", "mftip", "rftip", "lftip", "thtip")
 TOUCH_SENSORS = 92
 """On palm and phalanges, in the order of the MJCF's sensors `robot0:TS_*`."""
 
-_ACTUATED = np.array([JOINTS.index(joint) for joint in ACTUATOR_RANGES])
-_COUPLED = np.array([list(ACTUATOR_RANGES).index(joint) for joint in COUPLED_JOINTS])
-_DRAGGED = np.array([JOINTS.index(joint) for joint in COUPLED_JOINTS.values()])
+ACTUATED = np.array([JOINTS.index(joint) for joint in ACTUATOR_RANGES])
+"""Index of each actuator's joint in `JOINTS`."""
+COUPLED = np.array([list(ACTUATOR_RANGES).index(joint) for joint in COUPLED_JOINTS])
+"""Index of each coupled joint among the actuators."""
+DRAGGED = np.array([JOINTS.index(joint) for joint in COUPLED_JOINTS.values()])
+"""Index in `JOINTS` of the joint that each of them drags along."""
 _LOW, _HIGH = np.array(list(ACTUATOR_RANGES.values())).T
 
 
@@ -135,8 +138,8 @@ def joint_targets(contract: HandContract, action: np.ndarray, joint_position: np
     """
     middle = (_HIGH + _LOW) / 2.0
     if contract.relative_control:
-        middle = joint_position[..., _ACTUATED]
-        middle[..., _COUPLED] += joint_position[..., _DRAGGED]
+        middle = joint_position[..., ACTUATED]
+        middle[..., COUPLED] += joint_position[..., DRAGGED]
     return np.clip(middle + action * ((_HIGH - _LOW) / 2.0), _LOW, _HIGH)
 
 

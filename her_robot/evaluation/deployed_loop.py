@@ -10,7 +10,8 @@ from her_robot.robot.calibration import load_calibration
 from her_robot.robot.joint_controller import Command
 from her_robot.robot.profile import load_profile
 from her_robot.robot.scene_estimate import SceneEstimator
-from her_robot.sim.robot import JointMeasurement, SimulatedRobot, load_simulated_robot
+from her_robot.sim.machine import JointMeasurement
+from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
 from her_robot.sim.sensors import CameraImage, SensorStream
 
 _STARTUP_STEPS = 400

@@ -6,7 +6,7 @@ from her_robot.contract import Contract, FetchContract
 from her_robot.policy.acting import Policy
 from her_robot.policy.config import ExplorationConfig
 from her_robot.policy.episode_memory import EpisodeMemory
-from her_robot.policy.guide import CAUTIOUS, GUIDES, approach_object
+from her_robot.policy.guide import GUIDES, approach_object, guide_actions
 from her_robot.policy.replay import Episodes
 from her_robot.sim.goal_env import BatchedGoalEnv
 
@@ -26,7 +26,7 @@ class Explorer:
         """
         self._env, self._config, self._rng = env, config, rng
         self._contract: Contract = env.contract
-        self._guide = GUIDES.get(env.contract.task)
+        self._has_guide = env.contract.task in GUIDES
         self._with_truth = with_truth
         self._near = config.grasp_distance
         if isinstance(env.contract, FetchContract) and env.contract.gripper_blocked:
@@ -49,7 +49,8 @@ class Explorer:
         memory = policy.memory() if policy else EpisodeMemory(0, self._contract.action_size)
         for step in range(self._contract.episode_steps):
             seen = observation["observation"]
-            action = self._action(policy, memory, seen, desired, approaching, step < guided_steps, alone)
+            shown = truths[-1] if self._with_truth else seen
+            action = self._action(policy, memory, seen, shown, desired, approaching, step < guided_steps, alone)
             memory.record(seen, action)
             observation, *_ = env.step(action)
             observations.append(observation["observation"])
@@ -78,6 +79,7 @@ class Explorer:
         policy: Policy | None,
         memory: EpisodeMemory,
         observation: np.ndarray,
+        shown: np.ndarray,
         desired_goal: np.ndarray,
         approaching: np.ndarray,
         guided: np.ndarray,
@@ -91,9 +93,8 @@ class Explorer:
             towards, distance = approach_object(self._contract, observation)
             approaching &= distance > self._near
             action[approaching] = towards[approaching]
-        if guided.any() and self._guide is not None:
-            seen, haste = (self._env.true_observation(), CAUTIOUS) if self._with_truth else (observation, 1.0)
-            action[guided] = self._guide(self._contract, seen[guided], desired_goal[guided], haste)
+        if guided.any() and self._has_guide:
+            action[guided] = guide_actions(self._contract, shown[guided], desired_goal[guided], self._with_truth)
         action = np.clip(action + config.noise * rng.standard_normal(shape), -1.0, 1.0)
         explores = rng.random(len(action)) < config.random_action
         action = np.where(explores[:, None], uniform, action)

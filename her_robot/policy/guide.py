@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from her_robot.contract import Contract, term_slice
+from her_robot.domain_rand.anticipation import HELD_GAP
 
 _BEHIND = 0.06
 """Where a push starts: this far behind the object, as seen from the goal [m]."""
@@ -25,8 +26,8 @@ _BETWEEN_FINGERS, _ALONG_FINGERS = 0.025, 0.035
 """An object is between the fingers when its centre is nearer than this to the grip point, aside and in height [m]."""
 _NEAR_GRASP = 0.012
 """Fingers go down, and close, when they are nearer than this to being over the object [m]."""
-_HELD_GAP, _OPEN_GAP = 0.0525, 0.07
-"""With a smaller gap, fingers around the object hold it; with a larger one, they pass over it [m]."""
+_OPEN_GAP = 0.07
+"""With a larger gap, fingers pass over the object [m]."""
 _ABOVE = 0.09
 """Open fingers pass over the object with the grip point this far above its centre [m]."""
 _PICK_GAIN = 12.0
@@ -35,8 +36,8 @@ _DESCENT = 3.0
 """Open fingers stay at least this many times as high above the object as they are aside of it."""
 _GAIN = 15.0
 """Action per metre of error: one period's displacement is 0.05 m times the action."""
-CAUTIOUS = 0.7
-"""Haste where actions are delayed: a guide with more swings about its target."""
+_CAUTIOUS = 0.7
+"""Haste of a guide that knows of delays: with more it swings about its target."""
 
 
 def guide_push(contract: Contract, observation: np.ndarray, desired_goal: np.ndarray, haste: float = 1.0) -> np.ndarray:
@@ -91,7 +92,7 @@ def guide_pick(contract: Contract, observation: np.ndarray, desired_goal: np.nda
     sideways = np.linalg.norm(offset[:, :2], axis=1)
 
     between = (sideways < _BETWEEN_FINGERS) & (np.abs(offset[:, 2]) < _ALONG_FINGERS)
-    held = between & (gap < _HELD_GAP)
+    held = between & (gap < HELD_GAP)
     closing = between & ~held & (sideways < _NEAR_GRASP)
     opening = ~held & ~closing & (gap < _OPEN_GAP)
     over = opening | ((sideways > _NEAR_GRASP) & (offset[:, 2] < -_ALONG_FINGERS))
@@ -135,3 +136,17 @@ GUIDES: dict[str, Callable[[Contract, np.ndarray, np.ndarray, float], np.ndarray
     "fetch_pick_and_place": guide_pick,
 }
 """The guide of each task that has one."""
+
+
+def guide_actions(
+    contract: Contract, observation: np.ndarray, desired_goal: np.ndarray, sees_truth: bool
+) -> np.ndarray:
+    """What the task's guide would do (n, action_size).
+
+    Args:
+        contract: of a task that has a guide.
+        observation: what the guide sees (n, observation_size).
+        desired_goal: (n, 3) [m].
+        sees_truth: whether that is the truth (`BatchedGoalEnv.true_observation`), rather than what sensors tell.
+    """
+    return GUIDES[contract.task](contract, observation, desired_goal, _CAUTIOUS if sees_truth else 1.0)

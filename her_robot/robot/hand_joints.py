@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from her_robot.contract.hand import ACTUATOR_RANGES, COUPLED_JOINTS, JOINTS
+from her_robot.contract.hand import ACTUATED, ACTUATOR_RANGES, COUPLED, COUPLED_JOINTS, DRAGGED, JOINTS
 from her_robot.robot.hand_profile import OTHER_HAND, HandProfile
 from her_robot.robot.safety import JointLimits
 
@@ -17,10 +17,8 @@ FloatSequence = Sequence[float] | np.ndarray
 """Of a message, or of our own."""
 ACTUATORS = tuple(ACTUATOR_RANGES)
 """The actuated joints, in the order of the action."""
-_ACTUATED = np.array([JOINTS.index(name) for name in ACTUATORS])
-_MIDDLE = np.array([JOINTS.index(name) for name in COUPLED_JOINTS])
-_DISTAL = np.array([JOINTS.index(name) for name in COUPLED_JOINTS.values()])
-_COUPLED = np.array([ACTUATORS.index(name) for name in COUPLED_JOINTS])
+_MIDDLE = ACTUATED[COUPLED]
+"""Index in `JOINTS` of the middle joint of each pair; that of the distal one is `DRAGGED`."""
 
 
 class HandJoints:
@@ -37,7 +35,7 @@ class HandJoints:
         self._profile, self._gain = profile, profile.coupling_gain
         self._names = profile.joint_names
         by_pair = {pair: name for name, pair in profile.coupled.items()}
-        self._sums = [by_pair[self._names[m], self._names[d]] for m, d in zip(_MIDDLE, _DISTAL, strict=True)]
+        self._sums = [by_pair[self._names[m], self._names[d]] for m, d in zip(_MIDDLE, DRAGGED, strict=True)]
         self._sign = np.array([config.sign for config in configs])
         self._offset = np.array([config.offset - offsets.get(config.name, 0.0) for config in configs])
         self._low, self._high = np.array([config.position for config in configs]).T
@@ -52,10 +50,10 @@ class HandJoints:
         low, high = np.array(list(ACTUATOR_RANGES.values())).T
         rates = []
         for limit in (self._velocity, self._acceleration):
-            rate = limit[_ACTUATED]
-            rate[_COUPLED] = np.minimum(limit[_MIDDLE], limit[_DISTAL] / (self._gain - 1.0))
+            rate = limit[ACTUATED]
+            rate[COUPLED] = np.minimum(limit[_MIDDLE], limit[DRAGGED] / (self._gain - 1.0))
             rates.append(rate)
-        return JointLimits(np.maximum(low, self._low[_ACTUATED]), np.minimum(high, self._high[_ACTUATED]), *rates)
+        return JointLimits(np.maximum(low, self._low[ACTUATED]), np.minimum(high, self._high[ACTUATED]), *rates)
 
     def read(
         self, names: Sequence[str], positions: FloatSequence, velocities: FloatSequence = ()
@@ -82,7 +80,7 @@ class HandJoints:
         if bad:
             raise ValueError(f"joint states are not finite: {', '.join(bad)}")
         for index, name in enumerate(self._sums):
-            middle, distal = (self._names[joints[index]] for joints in (_MIDDLE, _DISTAL))
+            middle, distal = (self._names[joints[index]] for joints in (_MIDDLE, DRAGGED))
             if middle not in reported or distal not in reported:
                 reported[middle], reported[distal] = self._shared(index, *reported[name])
         values, rates = np.array([reported[name] for name in self._names], np.float64).T
@@ -90,8 +88,8 @@ class HandJoints:
 
     def actuated(self, positions: np.ndarray) -> np.ndarray:
         """What would be commanded for the hand to be where it is (..., 20) [rad], of joint positions (..., 24)."""
-        actuated = positions[..., _ACTUATED]
-        actuated[..., _COUPLED] = self.middle_of(positions[..., _MIDDLE] + positions[..., _DISTAL])
+        actuated = positions[..., ACTUATED]
+        actuated[..., COUPLED] = self.middle_of(positions[..., _MIDDLE] + positions[..., DRAGGED])
         return actuated
 
     def to_hand(self, targets: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,13 +103,13 @@ class HandJoints:
             Positions (..., n) [rad] and velocities (..., n) [rad/s].
         """
         positions, velocities = (np.zeros((*targets.shape[:-1], len(JOINTS))) for _ in range(2))
-        positions[..., _ACTUATED], velocities[..., _ACTUATED] = targets, rates
-        even = (self._gain - 1.0) * targets[..., _COUPLED]
-        distal_rates = np.where(even < self._high[_DISTAL], (self._gain - 1.0) * rates[..., _COUPLED], 0.0)
-        positions[..., _DISTAL], velocities[..., _DISTAL] = np.minimum(even, self._high[_DISTAL]), distal_rates
+        positions[..., ACTUATED], velocities[..., ACTUATED] = targets, rates
+        even = (self._gain - 1.0) * targets[..., COUPLED]
+        distal_rates = np.where(even < self._high[DRAGGED], (self._gain - 1.0) * rates[..., COUPLED], 0.0)
+        positions[..., DRAGGED], velocities[..., DRAGGED] = np.minimum(even, self._high[DRAGGED]), distal_rates
         positions, velocities = self._sign * positions + self._offset, self._sign * velocities
         positions, velocities = (
-            np.concatenate([values, values[..., _MIDDLE] + values[..., _DISTAL]], axis=-1)
+            np.concatenate([values, values[..., _MIDDLE] + values[..., DRAGGED]], axis=-1)
             for values in (positions, velocities)
         )
         return positions[..., self._commanded], velocities[..., self._commanded]
@@ -127,20 +125,20 @@ class HandJoints:
         joints = len(JOINTS)
         found = np.zeros((2, joints + len(self._sums)))
         found[:, self._commanded] = positions, velocities
-        found[0] -= [*self._offset, *(self._offset[_MIDDLE] + self._offset[_DISTAL])]
+        found[0] -= [*self._offset, *(self._offset[_MIDDLE] + self._offset[DRAGGED])]
         told, sums = self._sign * found[:, :joints], found[:, joints:]
-        driven = told[:, _ACTUATED]
-        driven[:, _COUPLED] = np.where(self._as_sum, sums, told[:, _MIDDLE] + told[:, _DISTAL])
+        driven = told[:, ACTUATED]
+        driven[:, COUPLED] = np.where(self._as_sum, sums, told[:, _MIDDLE] + told[:, DRAGGED])
         return driven[0], driven[1]
 
     def middle_of(self, sums: np.ndarray) -> np.ndarray:
         """The middle joints' part of sums (..., 4) [rad]. Where one of two joints is at the end of its range, the other
         has the rest."""
-        return np.minimum(np.maximum(sums / self._gain, sums - self._high[_DISTAL]), self._high[_MIDDLE])
+        return np.minimum(np.maximum(sums / self._gain, sums - self._high[DRAGGED]), self._high[_MIDDLE])
 
     def _shared(self, index: int, position: float, rate: float) -> tuple[tuple[float, float], tuple[float, float]]:
         """Position and rate of the middle and the distal joint, of their sum as the hand reports it."""
-        offset = self._offset[[_MIDDLE[index], _DISTAL[index]]]
+        offset = self._offset[[_MIDDLE[index], DRAGGED[index]]]
         sums = np.full(len(_MIDDLE), position - offset.sum())
         middle = float(self.middle_of(sums)[index])
         return (middle + offset[0], rate / self._gain), (sums[index] - middle + offset[1], rate - rate / self._gain)
@@ -179,14 +177,14 @@ class TendonPlay:
 
     def start(self, positions: np.ndarray) -> None:
         """Begin with the distal joints where they are measured to be, of joint positions (24,) [rad]."""
-        self._distal = positions[_DISTAL].copy()
+        self._distal = positions[DRAGGED].copy()
 
     def advance(self, targets: np.ndarray) -> np.ndarray:
         """Targets (20,) [rad] by which the hand bends each pair as far as `targets` (20,) [rad] bend it in the
         simulation."""
-        middle = targets[_COUPLED]
+        middle = targets[COUPLED]
         even = self._ratio * middle
         self._distal = np.clip(np.clip(self._distal, even - self._play, even + self._play), 0.0, self._high)
         adjusted = targets.copy()
-        adjusted[_COUPLED] = self._joints.middle_of(middle + self._distal)
+        adjusted[COUPLED] = self._joints.middle_of(middle + self._distal)
         return adjusted

@@ -92,7 +92,7 @@ class LoopTopics:
     @property
     def truths(self) -> list[str]:
         """All topics of the ground truth that come in this task."""
-        return [topic for topic in {self.achieved: 0, self.goal: 0, self.tool: 0} if topic is not None]
+        return [topic for topic in dict.fromkeys((self.achieved, self.goal, self.tool)) if topic is not None]
 
 
 def loop_topics(contract: Contract, trajectory_topics: Sequence[str]) -> LoopTopics:

@@ -25,8 +25,9 @@ from her_robot.ros_nodes import conversions
 from her_robot.ros_nodes.running import run
 from her_robot.sim.faults import FaultySensors, parse_faults
 from her_robot.sim.hand_robot import FingertipTruth, SimulatedHand, load_simulated_hand
+from her_robot.sim.machine import JointMeasurement
 from her_robot.sim.pacing import Pacer
-from her_robot.sim.robot import GroundTruth, JointMeasurement, SimulatedRobot, load_simulated_robot
+from her_robot.sim.robot import GroundTruth, SimulatedRobot, load_simulated_robot
 from her_robot.sim.sensors import CameraImage, SensorStream
 
 _MODES = ("real_time", "lockstep")

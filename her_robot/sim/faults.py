@@ -8,7 +8,8 @@ import numpy as np
 
 from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.sim.hand_robot import SimulatedHand
-from her_robot.sim.robot import JointMeasurement, SimulatedRobot
+from her_robot.sim.machine import JointMeasurement
+from her_robot.sim.robot import SimulatedRobot
 from her_robot.sim.sensors import CameraImage, Report
 
 FAULTS = {

@@ -5,7 +5,6 @@ What a scorer may know and a policy may not is in `ground_truth`.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import mujoco
@@ -18,10 +17,10 @@ from her_robot.errors import ConfigurationError
 from her_robot.robot.hand_joints import ACTUATORS, HandJoints
 from her_robot.robot.hand_profile import load_hand_profile
 from her_robot.rotations import to_matrix
-from her_robot.sim.camera import Camera, CameraConfig, displace
+from her_robot.sim.camera import CameraConfig
 from her_robot.sim.hand_scene import CAMERA, HandSceneConfig, compile_hand_scene
 from her_robot.sim.hand_tasks import HandReachTask, hand_task
-from her_robot.sim.robot import JointMeasurement
+from her_robot.sim.machine import JointMeasurement, SimulatedMachine
 from her_robot.sim.trajectory import TrajectoryController
 
 
@@ -75,7 +74,7 @@ def load_simulated_hand(name: str) -> SimulatedHandConfig:
     return configuration.load(SimulatedHandConfig, path)
 
 
-class SimulatedHand:
+class SimulatedHand(SimulatedMachine):
     """One simulated hand, and goals for its fingertips."""
 
     camera_topic = "hand_camera/rgb"
@@ -92,9 +91,8 @@ class SimulatedHand:
         self.config, self.contract = config, contract
         self.profile = load_hand_profile(config.profile)
         self._task = _reach_task(task)
-        self.model = compile_hand_scene(config.scene, self.profile, *config.camera.rendered_size)
-        displace(self.model, CAMERA, config.camera.mount_error)
-        self.data = mujoco.MjData(self.model)
+        model = compile_hand_scene(config.scene, self.profile, *config.camera.rendered_size)
+        super().__init__(model, CAMERA, config.camera)
         prefix = self.profile.model.prefix
         self._qpos = np.array([self.model.joint(prefix + name).qposadr[0] for name in JOINTS])
         self._dofs = np.array([self.model.joint(prefix + name).dofadr[0] for name in JOINTS])
@@ -109,19 +107,7 @@ class SimulatedHand:
         self.trajectory_topics = {controller.topic: controller.joints for controller in self.profile.controllers}
         """Which joints each controller takes."""
         self._base_rotation = to_matrix(np.array(self.profile.base_rotation_wxyz))
-        self._physics_steps = 0
-        self._camera = Camera(self.model, CAMERA, config.camera)
         self.reset(seed)
-
-    @property
-    def time(self) -> float:
-        """The robot's clock [s]."""
-        return self._physics_steps * self.timestep
-
-    @property
-    def timestep(self) -> float:
-        """One step of physics [s]."""
-        return self.model.opt.timestep
 
     def reset(self, seed: int) -> None:
         """Put the hand where an episode starts, with a goal that the task can ask for. The clock goes on."""
@@ -133,15 +119,6 @@ class SimulatedHand:
         self._goal = self._sampled_goal = self._task.sample_goal(np.random.default_rng([seed, 0])).reshape(-1, 3)
         self._set_servo_references()
         mujoco.mj_forward(self.model, self.data)
-
-    def step(self, duration: float) -> None:
-        """Let time pass [s], in physics steps of the model."""
-        for _ in range(round(duration / self.timestep)):
-            for controller in self._controllers.values():
-                controller.advance(self.time)
-            self._set_servo_references()
-            mujoco.mj_step(self.model, self.data)
-            self._physics_steps += 1
 
     def command(
         self,
@@ -169,22 +146,6 @@ class SimulatedHand:
         """Where the fingertips are and shall be."""
         return FingertipTruth(self.time, self.data.site_xpos[self._tips].copy(), self._goal.copy())
 
-    def capture(self) -> "Future[np.ndarray]":
-        """An image of the present, (height, width, 3) RGB uint8, which is rendered while other things go on."""
-        return self._camera.capture(self.data)
-
-    def render(self) -> np.ndarray:
-        """An image of the camera, (height, width, 3) RGB uint8.
-
-        Raises:
-            HerRobotError: there is no OpenGL to render with; the message names what to install.
-        """
-        return self.capture().result()
-
-    def camera_intrinsics(self) -> np.ndarray:
-        """Camera matrix K (3, 3) [px]; pixel (0, 0) is the centre of the first pixel."""
-        return self._camera.intrinsics()
-
     def hide_markers(self, hidden: bool) -> None:
         """A hand without an object has no markers; nothing to hide."""
 
@@ -192,16 +153,17 @@ class SimulatedHand:
         """Move the goal up, by more than fingers are long and `beyond` [m]; 0 puts it back."""
         self._goal = self._sampled_goal + [0.0, 0.0, 0.3 + beyond if beyond else 0.0]
 
-    def close(self) -> None:
-        """Free the camera's renderer."""
-        self._camera.close()
-
     def _hold_where_it_is(self) -> None:
         targets = self._joints.actuated(self.data.qpos[self._qpos])
         sent, _ = self._joints.to_hand(targets, np.zeros_like(targets))
         told = dict(zip(self.profile.command_names, sent, strict=True))
         for controller in self.profile.controllers:
             self._controllers[controller.topic].start(np.array([told[name] for name in controller.joints]))
+
+    def _follow_commands(self) -> None:
+        for controller in self._controllers.values():
+            controller.advance(self.time)
+        self._set_servo_references()
 
     def _set_servo_references(self) -> None:
         references = [controller.reference(self.time) for controller in self._controllers.values()]

@@ -6,7 +6,6 @@ What a scorer may know and a policy may not is in `ground_truth`.
 
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -19,19 +18,17 @@ from her_robot.domain_rand.rendering import Appearance, RenderingConfig, Table
 from her_robot.errors import ConfigurationError
 from her_robot.robot.calibration import load_hand_eye, load_markers
 from her_robot.robot.profile import load_profile
-from her_robot.sim.camera import OPTICAL_FROM_GL, Camera, CameraConfig, displace
+from her_robot.sim.camera import OPTICAL_FROM_GL, CameraConfig
 from her_robot.sim.differences import Difference, Variant, check_severity, is_variant, with_differences
+from her_robot.sim.machine import JointMeasurement, SimulatedMachine
 from her_robot.sim.scene import CAMERA, GOAL_TILE, OBJECT, TABLE, SceneConfig, compile_scene, print_materials, table_top
 from her_robot.sim.tasks import fetch_task
-from her_robot.sim.trajectory import TrajectoryController
+from her_robot.sim.trajectory import ROUNDING, TrajectoryController
 
 _STILL_JOINTS = ("l_wheel_joint", "r_wheel_joint", "bellows_joint")
 """Joints that a Fetch reports beside those of its model here."""
 _FLOATING_GOAL_CLEARANCE = 0.02
 """Goals without an object are at least this far above the table [m]: a tile inside of it could not be seen."""
-_ROUNDING = 1e-9
-"""Times are sums of decimal fractions: without it, a command would take effect one step of physics later at some times
-of the clock than at others [s]."""
 _ON_THE_TABLE = 1e-6
 """A goal less than this above where the object rests lies on the table [m]."""
 _VIEW_MARGIN = 0.01
@@ -94,19 +91,6 @@ class GroundTruth:
         return self.grip_position if self.object_position is None else self.object_position
 
 
-@dataclass(frozen=True)
-class JointMeasurement:
-    """What the encoders say."""
-
-    time: float
-    """[s]."""
-    names: tuple[str, ...]
-    positions: np.ndarray
-    """[rad], fingers [m]."""
-    velocities: np.ndarray
-    """[rad/s], fingers [m/s]."""
-
-
 def load_simulated_robot(name: str, severity: float = 1.0) -> SimulatedRobotConfig:
     """A shipped simulated robot by name, or one from a YAML file by its path.
 
@@ -167,7 +151,7 @@ def _shipped_names() -> list[str]:
     return sorted(path.stem for path in (resources.share_directory() / "config/simulated_robots").glob("*.yaml"))
 
 
-class SimulatedRobot:
+class SimulatedRobot(SimulatedMachine):
     """One simulated robot in front of a table with an object and a goal."""
 
     camera_topic = "head_camera/rgb"
@@ -181,7 +165,7 @@ class SimulatedRobot:
         self.camera_frame = load_hand_eye(config.calibration, task).camera_frame
         self.trajectory_topics = {self.profile.topics.joint_trajectory: self.profile.joint_names}
         """Which joints each controller takes."""
-        self.model = compile_scene(
+        model = compile_scene(
             config.scene,
             self.contract,
             self.profile,
@@ -189,8 +173,7 @@ class SimulatedRobot:
             *config.camera.rendered_size,
             paintable=config.rendering.textures > 0,
         )
-        displace(self.model, CAMERA, config.camera.mount_error)
-        self.data = mujoco.MjData(self.model)
+        super().__init__(model, CAMERA, config.camera)
         prefix = self.profile.model.prefix
         names = (*self.profile.joint_names, *self.profile.gripper.joints)
         joints = [self.model.joint(prefix + name) for name in names]
@@ -202,21 +185,9 @@ class SimulatedRobot:
         self._sign = self.profile.signs()
         self._offset = np.array([joint.offset for joint in self.profile.joints])
         self._arm = TrajectoryController(self.profile.joint_names, config.command_delay)
-        self._physics_steps = 0
-        self._camera = Camera(self.model, CAMERA, config.camera)
         same = config.rendering == RenderingConfig()
         self._appearance = None if same else Appearance(config.rendering, self.model, CAMERA)
         self.reset(seed)
-
-    @property
-    def time(self) -> float:
-        """The robot's clock [s]."""
-        return self._physics_steps * self.timestep
-
-    @property
-    def timestep(self) -> float:
-        """One step of physics [s]."""
-        return self.model.opt.timestep
 
     def reset(self, seed: int) -> None:
         """Put the arm into its look pose, and object and goal anywhere that the task can ask for. The clock goes on."""
@@ -239,17 +210,6 @@ class SimulatedRobot:
             self._camera.scatter(self._appearance.scatter(looks, self._table()))
         self._set_servo_references()
         mujoco.mj_forward(self.model, self.data)
-
-    def step(self, duration: float) -> None:
-        """Let time pass [s], in physics steps of the model."""
-        for _ in range(round(duration / self.timestep)):
-            now = self.time + _ROUNDING
-            self._arm.advance(self.time)
-            while self._pending_gaps and self._pending_gaps[0][0] <= now:
-                self._finger_target = self._pending_gaps.popleft()[1] / 2
-            self._set_servo_references()
-            mujoco.mj_step(self.model, self.data)
-            self._physics_steps += 1
 
     def command_arm(
         self, joint_names: Sequence[str], times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
@@ -313,18 +273,6 @@ class SimulatedRobot:
         """Where the servos of the arm are told to be (n,) [rad], in the robot's convention."""
         return self._arm.reference(self.time)[0]
 
-    def capture(self) -> "Future[np.ndarray]":
-        """An image of the present, (height, width, 3) RGB uint8, which is rendered while other things go on."""
-        return self._camera.capture(self.data)
-
-    def render(self) -> np.ndarray:
-        """An image of the head camera, (height, width, 3) RGB uint8.
-
-        Raises:
-            HerRobotError: there is no OpenGL to render with; the message names what to install.
-        """
-        return self.capture().result()
-
     def hide_markers(self, hidden: bool) -> None:
         """Take the prints off object and goal tile, or put them back."""
         self._camera.hide(print_materials(self.model), hidden)
@@ -335,10 +283,6 @@ class SimulatedRobot:
         shift = np.array([0.0, sideways, 0.0])
         self._goal = self._sampled_goal + shift
         self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]] = self._sampled_tile + shift
-
-    def camera_intrinsics(self) -> np.ndarray:
-        """Camera matrix K (3, 3) [px]; pixel (0, 0) is the centre of the first pixel."""
-        return self._camera.intrinsics()
 
     def camera_pose_base(self) -> tuple[np.ndarray, np.ndarray]:
         """Rotation (3, 3), optical frame to base_link, and position (3,) [m] of the camera in base_link."""
@@ -359,10 +303,6 @@ class SimulatedRobot:
             grip_position=grip.xpos.copy(),
             grip_quaternion=grip_quaternion,
         )
-
-    def close(self) -> None:
-        """Free the camera's renderer."""
-        self._camera.close()
 
     def _place_object_and_goal(self, rng: np.random.Generator) -> None:
         lift = self.config.scene.table_height_offset
@@ -416,6 +356,12 @@ class SimulatedRobot:
             goal = self._task.sample_goal(rng)
             if goal[2] >= lowest:
                 return goal
+
+    def _follow_commands(self) -> None:
+        self._arm.advance(self.time)
+        while self._pending_gaps and self._pending_gaps[0][0] <= self.time + ROUNDING:
+            self._finger_target = self._pending_gaps.popleft()[1] / 2
+        self._set_servo_references()
 
     def _set_servo_references(self) -> None:
         position, velocity = self._arm.reference(self.time)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from her_robot.sim.hand_robot import FingertipTruth, SimulatedHand
-from her_robot.sim.robot import GroundTruth, JointMeasurement, SimulatedRobot
+from her_robot.sim.machine import JointMeasurement
+from her_robot.sim.robot import GroundTruth, SimulatedRobot
 
 _ROUNDING = 1e-6
 

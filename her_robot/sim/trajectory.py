@@ -7,7 +7,7 @@ import numpy as np
 
 FARTHEST_POINT_S = 60.0
 """A trajectory point farther ahead was timed by another clock."""
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 """Times are sums of decimal fractions: without it, a command would take effect one step of physics later at some times
 of the clock than at others [s]."""
 
@@ -97,7 +97,7 @@ class TrajectoryController:
 
     def advance(self, now: float) -> None:
         """Take up the trajectories that are due."""
-        while self._pending and self._pending[0][0] <= now + _ROUNDING:
+        while self._pending and self._pending[0][0] <= now + ROUNDING:
             self._follower.follow(now, *self._pending.popleft()[1:])
 
     def reference(self, now: float) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from her_robot.robot.calibration import JointOffsets
 from her_robot.robot.hand_controller import HandController
 from her_robot.robot.hand_joints import HandJoints
 from her_robot.sim.hand_robot import FingertipTruth, SimulatedHand, load_simulated_hand
-from her_robot.sim.robot import JointMeasurement
+from her_robot.sim.machine import JointMeasurement
 from her_robot.sim.sensors import CameraImage, SensorStream
 from her_robot.sim.tasks import make_gymnasium_env
 
