@@ -142,7 +142,7 @@ FIELDS: dict[str, dict[str, _Field]] = {
     },
 }
 """Of each section, what is drawn. What is left out is no draw: it says how others act."""
-_OBJECT_FIELDS = ("position_", "yaw_", "occlusion_", "camera_", "dropout", "gripper_radius")
+_OBJECT_FIELDS = ("position_", "rotation_", "yaw_", "occlusion_", "camera_", "dropout", "gripper_radius")
 
 
 def describe(preset: RandomizationPreset, model: mujoco.MjModel, has_object: bool) -> list[Line]:
@@ -162,7 +162,8 @@ def describe(preset: RandomizationPreset, model: mujoco.MjModel, has_object: boo
     for section, fields in FIELDS.items():
         config = getattr(preset, section)
         for name, value in _active(section, config, fields, has_object):
-            if name == "camera_rate" and preset.nominal_fraction == 1.0:
+            # A hand's object is seen in every control period.
+            if name == "camera_rate" and (preset.nominal_fraction == 1.0 or not model.nmocap):
                 continue
             field = fields[name]
             if section == "actuation" and field.axes:
