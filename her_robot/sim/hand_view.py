@@ -50,7 +50,7 @@ class HandView:
         """Show how the episode of that seed begins."""
         observation, _ = self._env.reset(seed=seed)
         self._camera.reseed(seed, 2)
-        self._camera.redress(lambda: self._dress(observation["desired_goal"][0], np.random.default_rng([seed, 3])))
+        self._camera.redress(lambda: self._dress(observation, np.random.default_rng([seed, 3])))
 
     def render(self) -> np.ndarray:
         """An image, (height, width, 3) RGB uint8.
@@ -65,14 +65,15 @@ class HandView:
         self._camera.close()
         self._env.close()
 
-    def _dress(self, goal: np.ndarray, rng: np.random.Generator) -> Sequence[int]:
-        simulated = self._env.simulation.rows[0]
+    def _dress(self, observation: dict[str, np.ndarray], rng: np.random.Generator) -> Sequence[int]:
+        simulated, goal = self._env.simulation.rows[0], observation["desired_goal"][0]
         self.data.qpos[:] = simulated.data.qpos
         if isinstance(self.contract, HandObjectContract):
             self.model.geom_size[self._object] = simulated.model.geom("object").size
             self._show_pose(goal, self.contract.position_counts)
         else:
-            self._show_points(goal.reshape(-1, 3))
+            self._show_points("target", goal.reshape(-1, 3))
+            self._show_points("finger", observation["achieved_goal"][0].reshape(-1, 3))
         painted = self._appearance.draw(rng)
         mujoco.mj_forward(self.model, self.data)
         return painted
@@ -83,9 +84,9 @@ class HandView:
         if not position_counts:
             self.data.qpos[address : address + 3] += _ASIDE
 
-    def _show_points(self, goal: np.ndarray) -> None:
-        for index, point in enumerate(goal):
-            site = self.model.site(f"target{index}")
+    def _show_points(self, name: str, points: np.ndarray) -> None:
+        for index, point in enumerate(points):
+            site = self.model.site(f"{name}{index}")
             site.pos = point - self.model.body(site.bodyid[0]).pos
 
 
