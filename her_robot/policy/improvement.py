@@ -84,7 +84,7 @@ class Improvement:
         value, gradient_of_value = value_gradient(self.critics, inputs, actions)
         gradient = (2.0 * self.config.action_l2) * actions
         if guide_actions is not None:
-            gradient += (2.0 * imitation) * (actions - guide_actions)
+            gradient += (2.0 * imitation) * (actions - guide_actions).nan_to_num_()
         gradient = gradient / actions.numel() - gradient_of_value / len(actions)
         self.actor.backward(tape, gradient * (1.0 - actions.square()))
         self._average(self.actor.gradient)
