@@ -99,7 +99,7 @@ class Learner:
 
         Args:
             updates: how often.
-            imitation: weight of the squared difference from the guide's actions.
+            imitation: weight of the squared difference from example actions.
 
         Raises:
             TrainingDivergedError: a loss is no longer finite.
@@ -126,12 +126,12 @@ class Learner:
 
     def _updates(self, count: int, imitation: float) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Draw batches for some updates, and make them."""
-        guided = imitation > 0.0
+        imitates = imitation > 0.0
         if isinstance(self.agent, RecurrentDdpg):
-            for sequences in self._sequences(count, guided):
+            for sequences in self._sequences(count, imitates):
                 yield self.agent.update(sequences, imitation)
         else:
-            for batch in self._batches(count, guided):
+            for batch in self._batches(count, imitates):
                 yield self.agent.update(batch, imitation)
 
     def close(self) -> None:
@@ -154,8 +154,8 @@ class Learner:
         """Continue the draws of an earlier run."""
         self._generator.set_state(torch.from_numpy(state))
 
-    def _batches(self, count: int, guided: bool) -> list[Batch]:
-        """Transitions with goals in hindsight and, where it is `guided`, with what the guide would do about them."""
+    def _batches(self, count: int, imitates: bool) -> list[Batch]:
+        """Transitions with goals in hindsight and, where something is imitated, with examples of what to do."""
         size, episodes = self._config.batch_size, self.buffer.episodes
         episode, step = self.buffer.draw(count * size, self._generator)
         goals, examples = self._goals(episodes, episode, step)
@@ -165,14 +165,14 @@ class Learner:
         action = self._reflect("action", episodes.action[episode, step], reflected)
         inputs = (self._inputs_at(episodes, episode, time, goals, reflected) for time in (step, ahead))
         tensors = [*inputs, action, rewards, discounts]
-        if guided and self._config.agent.imitation_of == "hindsight":
+        if imitates and self._config.agent.imitation_of == "hindsight":
             tensors.append(self._reflect("action", examples, reflected))
-        elif guided:
+        elif imitates:
             tensors.append(self._guide_actions(episodes, episode, step, goals, reflected))
         parts = [tensor.view(count, size, *tensor.shape[1:]) for tensor in tensors]
         return [Batch(*(part[i] for part in parts)) for i in range(count)]
 
-    def _sequences(self, count: int, guided: bool) -> list[Sequences]:
+    def _sequences(self, count: int, imitates: bool) -> list[Sequences]:
         """Whole episodes, each with one goal: in hindsight it is one for a step that is drawn from it."""
         episodes, steps = self.buffer.episodes, self.contract.episode_steps
         size = max(1, round(self._config.batch_size / steps))
@@ -189,7 +189,7 @@ class Learner:
         inputs = self._inputs_at(episodes, episode, times, goals, reflected)
         previous = self._reflect("action", episodes.before(episode, times, 1)[1][:, 0], reflected)
         tensors = [inputs, previous, rewards, discounts, ahead, counts]
-        if guided:
+        if imitates:
             some = None if reflected is None else reflected[of_steps]
             at = episode[of_steps], times[of_steps], goals[of_steps], some
             tensors.append(self._guide_actions(episodes, *at))
