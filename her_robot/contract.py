@@ -7,7 +7,7 @@ MuJoCo, a robot fills it from joint states and camera poses; both call `observat
 The terms, their order and their scales are those of Gymnasium-Robotics 1.4 (`envs/fetch/fetch_env.py`), whose `world`
 frame is the frame of every vector here. This module imports numpy only.
 
-Arrays may carry leading batch axes: a shape `(..., 3)` is one state or many.
+Arrays may carry leading batch axes: a shape `(..., 3)` is one state or many. They are NumPy arrays or PyTorch tensors.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from her_robot import arrays
 from her_robot.errors import UnknownNameError
 
 CONTROL_PERIOD_S = 0.04
@@ -127,7 +128,8 @@ def contract_of(task: str) -> Contract:
 
 def observation(contract: Contract, state: RobotState) -> np.ndarray:
     """Assemble the observation of `state`, shape (..., observation_size)."""
-    return np.concatenate([_TERM_VALUES[term.name](contract, state) for term in contract.observation], axis=-1)
+    xp = arrays.namespace(state.grip_position)
+    return xp.concatenate([_TERM_VALUES[term.name](contract, state) for term in contract.observation], axis=-1)
 
 
 def achieved_goal(contract: Contract, state: RobotState) -> np.ndarray:
@@ -139,7 +141,7 @@ def is_lost(contract: Contract, achieved: np.ndarray) -> np.ndarray:
     """Whether the object has fallen off the table, boolean (...,), for achieved goals (..., goal_size): its centre is
     below the plane that it stood on."""
     if contract.table_height is None:
-        return np.zeros(achieved.shape[:-1], bool)
+        return arrays.namespace(achieved).zeros_like(achieved[..., 0], dtype=bool)
     return achieved[..., 2] < contract.table_height
 
 
@@ -153,7 +155,7 @@ def goal_difference(contract: Contract, observation: np.ndarray, desired: np.nda
 
 def goal_distance(achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
     """Euclidean distance between two goals of shape (..., goal_size), shape (...) [m]."""
-    return np.linalg.norm(achieved - desired, axis=-1)
+    return arrays.namespace(achieved).linalg.norm(achieved - desired, axis=-1)
 
 
 def is_success(contract: Contract, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
@@ -163,7 +165,7 @@ def is_success(contract: Contract, achieved: np.ndarray, desired: np.ndarray) ->
 
 def sparse_reward(contract: Contract, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
     """0 within the success distance and -1 outside it, float32 of shape (...)."""
-    return -(goal_distance(achieved, desired) > contract.success_distance).astype(np.float32)
+    return -arrays.to_float32(goal_distance(achieved, desired) > contract.success_distance)
 
 
 def euler_from_matrix(rotation: np.ndarray) -> np.ndarray:
@@ -172,16 +174,17 @@ def euler_from_matrix(rotation: np.ndarray) -> np.ndarray:
     The convention of the observation's `object_rot` (MuJoCo's `eulerseq='xyz'`; Gymnasium-Robotics,
     `utils/rotations.py`). Within 1e-8 of gimbal lock the x angle is set to 0.
     """
-    cos_y = np.hypot(rotation[..., 2, 2], rotation[..., 1, 2])
+    xp = arrays.namespace(rotation)
+    cos_y = xp.hypot(rotation[..., 2, 2], rotation[..., 1, 2])
     regular = cos_y > 4 * np.finfo(np.float64).eps
-    x = np.where(regular, -np.arctan2(rotation[..., 1, 2], rotation[..., 2, 2]), 0.0)
-    y = -np.arctan2(-rotation[..., 0, 2], cos_y)
-    z = np.where(
+    x = xp.where(regular, -xp.arctan2(rotation[..., 1, 2], rotation[..., 2, 2]), 0.0)
+    y = -xp.arctan2(-rotation[..., 0, 2], cos_y)
+    z = xp.where(
         regular,
-        -np.arctan2(rotation[..., 0, 1], rotation[..., 0, 0]),
-        -np.arctan2(-rotation[..., 1, 0], rotation[..., 1, 1]),
+        -xp.arctan2(rotation[..., 0, 1], rotation[..., 0, 0]),
+        -xp.arctan2(-rotation[..., 1, 0], rotation[..., 1, 1]),
     )
-    return np.stack([x, y, z], axis=-1)
+    return xp.stack([x, y, z], axis=-1)
 
 
 def term_slice(contract: Contract, name: str) -> slice:

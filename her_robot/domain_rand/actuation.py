@@ -1,7 +1,7 @@
 """What a real robot does to an action before the gripper moves: delay, scale, inertia, noise, and slow fingers.
 
 The gripper component goes through the `GripperReference` that runs on the robot, so its speed and its grip are trained
-on. Rows are environments. An action of a nominal row passes unchanged.
+on. Rows are environments. An action of a nominal row passes unchanged. Arrays are NumPy's or PyTorch's.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from her_robot import arrays
 from her_robot.contract import CONTROL_PERIOD_S
 from her_robot.domain_rand.distribution import Range
 from her_robot.robot.gripper import GripperReference
@@ -67,49 +68,53 @@ class Actuation:
     """The actuation of a batch of environments."""
 
     def __init__(
-        self, config: ActuationConfig, num_envs: int, rng: np.random.Generator, control_period: float = CONTROL_PERIOD_S
+        self,
+        config: ActuationConfig,
+        num_envs: int,
+        rng: np.random.Generator,
+        control_period: float = CONTROL_PERIOD_S,
+        xp: Any = np,
     ) -> None:
-        self._config = config
-        self._rng = rng
-        self._nominal = np.ones(num_envs, bool)
-        self._delay = np.zeros(num_envs, int)
-        self._scale = np.ones((num_envs, 3))
-        self._smoothing = np.zeros((num_envs, 1))
-        self._slew_limit = np.full((num_envs, 1), 2.0)
-        self._bias = np.zeros((num_envs, 3))
-        self._loss = np.zeros(num_envs)
-        self._pending = np.zeros((config.delay_steps[1] + 1, num_envs, 4))
-        self._effective = np.zeros((num_envs, 3))
-        self._gap_speed = np.zeros(num_envs)
-        self._grip_lead = np.zeros(num_envs)
+        self._config, self._rng, self._xp = config, rng, xp
+        self._nominal = xp.ones(num_envs, dtype=bool)
+        self._delay = xp.zeros(num_envs, dtype=int)
+        self._scale = xp.ones((num_envs, 3))
+        self._smoothing = xp.zeros((num_envs, 1))
+        self._slew_limit = xp.full((num_envs, 1), 2.0)
+        self._bias = xp.zeros((num_envs, 3))
+        self._loss = xp.zeros(num_envs)
+        self._pending = xp.zeros((config.delay_steps[1] + 1, num_envs, 4))
+        self._effective = xp.zeros((num_envs, 3))
+        self._gap_speed = xp.zeros(num_envs)
+        self._grip_lead = xp.zeros(num_envs)
         self._gripper = GripperReference(
-            *_GAPS, self._gap_speed, self._grip_lead, _GRIPPER_GAIN, control_period, num_envs
+            *_GAPS, self._gap_speed, self._grip_lead, _GRIPPER_GAIN, control_period, num_envs, xp
         )
 
-    def reset(self, row: int, nominal: bool, finger_position: np.ndarray) -> dict[str, Any]:
-        """Begin an episode of one row, whose fingers are at (2,) [m].
+    def reset(self, row: Any, nominal: Any, finger_position: np.ndarray) -> dict[str, Any]:
+        """Begin an episode of one row, whose fingers are at (2,) [m]; or of rows (k,), with fingers at (k, 2).
 
         Returns:
-            What was drawn, by field; nothing for a nominal row.
+            What was drawn, by field; nothing for a nominal row, and for several.
         """
-        config, rng = self._config, self._rng
+        config, rng, shape = self._config, self._rng, finger_position.shape[:-1]
         self._nominal[row] = nominal
-        self._delay[row] = rng.integers(config.delay_steps[0], config.delay_steps[1] + 1)
-        scale, axis_scale = config.scale.sample(rng), config.axis_scale.sample(rng, 3)
+        self._delay[row] = rng.integers(config.delay_steps[0], config.delay_steps[1] + 1, shape)
+        scale, axis_scale = config.scale.sample(rng, (*shape, 1)), config.axis_scale.sample(rng, (*shape, 3))
         self._scale[row] = scale * axis_scale
-        self._smoothing[row] = config.smoothing.sample(rng)
-        self._slew_limit[row] = config.slew_limit.sample(rng)
-        self._gap_speed[row] = 2 * config.finger_speed.sample(rng)
-        self._grip_lead[row] = config.grip_lead.sample(rng)
+        self._smoothing[row] = config.smoothing.sample(rng, (*shape, 1))
+        self._slew_limit[row] = config.slew_limit.sample(rng, (*shape, 1))
+        self._gap_speed[row] = 2 * config.finger_speed.sample(rng, shape)
+        self._grip_lead[row] = config.grip_lead.sample(rng, shape)
         # What is off draws nothing: presets made before it was there keep their draws.
-        self._bias[row] = rng.normal(0.0, config.bias, 3) if config.bias else 0.0
-        self._loss[row] = config.loss.sample(rng) if config.loss.high else 0.0
-        self._gripper.start(finger_position.sum(), row)
+        self._bias[row] = rng.normal(0.0, config.bias, (*shape, 3)) if config.bias else 0.0
+        self._loss[row] = config.loss.sample(rng, shape) if config.loss.high else 0.0
+        self._gripper.start(finger_position.sum(axis=-1), row)
         self._pending[:, row] = 0.0
         self._effective[row] = 0.0
-        if nominal:
+        if shape or nominal:
             return {}
-        return {"scale": float(scale), "axis_scale": axis_scale.tolist()} | self._drawn(row)
+        return {"scale": float(scale[0]), "axis_scale": axis_scale.tolist()} | self._drawn(row)
 
     def apply(self, actions: np.ndarray, finger_position: np.ndarray) -> np.ndarray:
         """The action that takes effect in this period, float32 (num_envs, 4).
@@ -118,25 +123,25 @@ class Actuation:
             actions: what is commanded (num_envs, 4).
             finger_position: present right and left finger (num_envs, 2) [m].
         """
-        last = self._pending[0]
-        self._pending = np.roll(self._pending, 1, axis=0)
-        self._pending[0] = np.clip(actions, -1.0, 1.0)
+        xp, last = self._xp, self._pending[0]
+        self._pending = xp.roll(self._pending, 1, 0)
+        self._pending[0] = xp.clip(actions, -1.0, 1.0)
         self._pending[0, :, :3] += self._config.noise * self._rng.standard_normal(self._effective.shape)
         self._pending[0, :, :3] += self._bias
         if self._config.loss.high:
-            lost = self._rng.random(self._loss.size) < self._loss
+            lost = self._rng.random(len(self._loss)) < self._loss
             self._pending[0, lost] = last[lost]
-        pending = self._pending[self._delay, np.arange(self._delay.size)]
+        pending = self._pending[self._delay, xp.arange(len(self._delay))]
         delayed = pending[:, :3] * self._scale
         smoothed = self._smoothing * self._effective + (1.0 - self._smoothing) * delayed
-        change = np.clip(smoothed - self._effective, -self._slew_limit, self._slew_limit)
+        change = xp.clip(smoothed - self._effective, -self._slew_limit, self._slew_limit)
         self._effective = self._effective + change
         measured = finger_position.sum(axis=1)
         gap = self._gripper.advance(pending[:, 3], measured)
-        result = np.array(actions, dtype=np.float32)
+        result = arrays.copy(arrays.to_float32(actions))
         randomised = ~self._nominal
-        result[randomised, :3] = self._effective[randomised]
-        result[randomised, 3] = ((gap - measured) / _GRIPPER_GAIN)[randomised]
+        result[randomised, :3] = arrays.to_float32(self._effective[randomised])
+        result[randomised, 3] = arrays.to_float32(((gap - measured) / _GRIPPER_GAIN)[randomised])
         return result
 
     def _drawn(self, row: int) -> dict[str, Any]:

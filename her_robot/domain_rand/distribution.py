@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+
+from her_robot import arrays
 
 
 @dataclass(frozen=True)
@@ -43,21 +45,22 @@ class Range:
         return (self.low + self.high) / 2 if self.mean is None else self.mean
 
     def sample(self, rng: np.random.Generator, size: int | tuple[int, ...] | None = None) -> np.ndarray:
-        """Draw values of shape `size`."""
+        """Draw values of shape `size`, by a generator of NumPy or one on a GPU (`sim.warp.generator`)."""
         if self.distribution == "log_uniform":
-            return np.exp(rng.uniform(math.log(self.low), math.log(self.high), size))
+            exponent = rng.uniform(math.log(self.low), math.log(self.high), size)
+            return arrays.namespace(exponent).exp(exponent)
         if self.distribution == "normal":
             return self._sample_normal(rng, size)
         if self.distribution == "choice":
-            return np.asarray(rng.choice(self.values, size))
-        return np.asarray(rng.uniform(self.low, self.high, size))
+            return _as_array(rng.choice(self.values, size))
+        return _as_array(rng.uniform(self.low, self.high, size))
 
     def _sample_normal(self, rng: np.random.Generator, size: int | tuple[int, ...] | None) -> np.ndarray:
         """What falls outside of the range is drawn again, which truncates exactly."""
         mean, deviation = self.center, self.deviation or 0.0
-        drawn = np.asarray(rng.normal(mean, deviation, size))
+        drawn = _as_array(rng.normal(mean, deviation, size))
         while (outside := (drawn < self.low) | (drawn > self.high)).any():
-            drawn = np.where(outside, rng.normal(mean, deviation, size), drawn)
+            drawn = arrays.namespace(drawn).where(outside, rng.normal(mean, deviation, size), drawn)
         return drawn
 
     def _check_arguments(self) -> None:
@@ -84,3 +87,7 @@ class Range:
             )
         if not self.low <= self.center <= self.high:
             raise ValueError(f"normal has mean {self.mean} outside of its range [{self.low}, {self.high}]")
+
+
+def _as_array(drawn: Any) -> Any:
+    return arrays.like(drawn, drawn)
