@@ -1,0 +1,44 @@
+"""One arithmetic for NumPy arrays and PyTorch tensors.
+
+What a robot and the CPU compute with NumPy, a GPU computes with PyTorch, by the same code: functions take their module
+from an array that they are given. Both modules call most things alike; the rest is here. PyTorch is never imported
+here: whoever has a tensor has it.
+"""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+def namespace(array: Any) -> ModuleType:
+    """`torch` for a tensor, `numpy` for anything else."""
+    return sys.modules["torch"] if type(array).__module__.partition(".")[0] == "torch" else np
+
+
+def indices(mask: Any) -> Any:
+    """Where a boolean array (n,) is true, integers (k,)."""
+    return namespace(mask).where(mask)[0]
+
+
+def copy(array: Any) -> Any:
+    """An array of its own with the same values."""
+    return array.copy() if namespace(array) is np else array.clone()
+
+
+def to_int(array: Any) -> Any:
+    """The integers of an array of whole numbers."""
+    return array.astype(int) if namespace(array) is np else array.long()
+
+
+def to_float32(array: Any) -> Any:
+    """The array in single precision."""
+    return array.astype(np.float32) if namespace(array) is np else array.float()
+
+
+def like(array: Any, values: Any) -> Any:
+    """Numbers, a sequence or an array as an array of the same kind, type and place as `array`."""
+    if namespace(array) is np:
+        return np.asarray(values)
+    return sys.modules["torch"].as_tensor(values, dtype=array.dtype, device=array.device)
