@@ -81,6 +81,24 @@ class _Along(NamedTuple):
     power: int = 1
 
 
+class _Boxes:
+    """The boxes that a broader search finds bodies by, in the frames of their inertia: those move with the centres of
+    mass, and what the boxes are around does not."""
+
+    def __init__(self, model: mujoco.MjModel, bodies: np.ndarray) -> None:
+        firsts, counts = model.body_bvhadr[bodies], model.body_bvhnum[bodies]
+        self._rows = np.concatenate([np.arange(n) + first for first, n in zip(firsts, counts, strict=True)])
+        self._owners = np.repeat(np.arange(len(bodies)), counts)
+        self._rotations = np.zeros((len(bodies), 9))
+        for rotation, body in zip(self._rotations, bodies, strict=True):
+            mujoco.mju_quat2Mat(rotation, model.body_iquat[body])
+        self._rotations = self._rotations.reshape(-1, 3, 3)
+
+    def shift(self, model: mujoco.MjModel, shifts: np.ndarray) -> None:
+        """Follow centres of mass that moved by `shifts` (bodies, 3), in the bodies' frames [m]."""
+        model.bvh_aabb[self._rows, :3] -= np.einsum("bji,bj->bi", self._rotations, shifts)[self._owners]
+
+
 class Bound:
     """A variation, and where its parameter lies in one compiled model."""
 
@@ -103,7 +121,10 @@ class Bound:
             self._along.append(_Along("bvh_aabb", (model.body_bvhadr[bodies][:, None], np.arange(3, 6))))
             objects = [geom for geom in rows if model.body(model.geom_bodyid[geom]).name == OBJECT]
             self._half_height = sum(_half_height(model, geom) for geom in objects)
+        self._boxes = _Boxes(model, rows) if parameter.field == "body_ipos" else None
         self.fields = (parameter.field, *(along.field for along in self._along))
+        if self._boxes is not None:
+            self.fields += ("bvh_aabb",)
         """Fields of `MjModel` that are written."""
         self.nominal = field_of(model, parameter.field)[self.place].copy()
         """In the compiled model: one value for each element or degree of freedom, and axis."""
@@ -117,6 +138,8 @@ class Bound:
         array = field_of(model, self.parameter.field)
         old = array[self.place]
         array[self.place] = new = _OPERATIONS[self.operation](old, self._spread(values, old))
+        if self._boxes is not None:
+            self._boxes.shift(model, new - old)
         if not self._along:
             return
         factor = values[self._owners] if self.operation == "scale" else (new / old)[:, None]

@@ -130,7 +130,7 @@ def test_the_grip_is_known_late():
 
 @pytest.mark.parametrize("kind", ["grip", "position"])
 def test_drift_has_its_deviation_and_forgets_with_its_time(kind):
-    config = SensingConfig(**{f"{kind}_drift": 0.01, "drift_time": 0.4, "camera_rate": 25.0})
+    config = replace(SensingConfig(drift_time=0.4, camera_rate=25.0), **{f"{kind}_drift": 0.01})
     sensing = Sensing(config, 200, PERIOD, np.random.default_rng(0))
     state = _tile(_state(0.0), 200)
     for row in range(200):
