@@ -110,7 +110,7 @@ class WarpPhysics:
         draws = values[:, bound.owners] if bound.parameter.kind else values[:, 0]
         new = _OPERATIONS[bound.operation](old, draws if old.ndim == draws.ndim else draws[..., 0])
         view[place] = new
-        self.object_rise[rows] += bound.rise_per_draw * (values[:, 0, 0] - bound.rise_from)
+        self.object_rise[rows] += bound.rise(values)  # type: ignore[arg-type, operator]
         factor = values[:, bound.owners] if bound.operation == "scale" else (new / old)[..., None]
         for field, index, power in bound.along:
             if field not in _ABSENT:

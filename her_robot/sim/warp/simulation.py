@@ -78,7 +78,7 @@ class WarpSimulation:
         if object_position is not None:
             pose = self._qpos[rows, self._object_qpos : self._object_qpos + 7]
             half = 0.5 * torch.as_tensor(object_yaw, device=self.device)
-            pose[:, :2] = object_position.float()
+            pose[:, :2] = object_position.to(self.device, torch.float32)
             pose[:, 2] += height_offset
             turned = (half != 0).expand(len(rows))
             zeros = torch.zeros_like(turned, dtype=torch.float32)

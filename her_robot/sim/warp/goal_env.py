@@ -1,0 +1,184 @@
+"""The simulation on a device as a goal environment: goals, rewards, episodes, randomisation, as in `sim.goal_env`.
+
+Everything that is returned is a tensor on the device, float32. The draws of resets are Gymnasium-Robotics' own, made on
+the host seed by seed as they are on the CPU, so that an episode begins there where it begins here; those of
+randomisation, of which there are far more, are the device's.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode
+from torch import Tensor
+
+from her_robot import contract as contracts
+from her_robot.contract import RobotState
+from her_robot.domain_rand.actuation import Actuation
+from her_robot.domain_rand.preset import RandomizationPreset
+from her_robot.domain_rand.pushes import Pushes
+from her_robot.domain_rand.sensing import Sensing
+from her_robot.errors import BackendError
+from her_robot.sim.goal_env import RANDOMIZATION_STREAM, START_STREAM
+from her_robot.sim.tasks import FetchTask, fetch_task
+from her_robot.sim.warp.generator import DeviceGenerator
+from her_robot.sim.warp.physics import WarpPhysics, check_variations, varied_fields
+from her_robot.sim.warp.simulation import WarpSimulation
+
+
+class WarpGoalEnv:
+    """N goal environments of one task. Observations are dictionaries of tensors: `observation` (num_envs, n) as the
+    policy sees it through the randomised sensors, `achieved_goal` and `desired_goal` (num_envs, g) as they are."""
+
+    def __init__(
+        self,
+        task: str | FetchTask,
+        num_envs: int,
+        device: str | torch.device = "cuda",
+        randomization: RandomizationPreset | None = None,
+        autoreset_mode: AutoresetMode = AutoresetMode.SAME_STEP,
+    ) -> None:
+        """
+        Args:
+            task: such as fetch_push, or what is to be simulated.
+            num_envs: number of environments.
+            device: cuda, cuda:1 ... or cpu, which is for tests.
+            randomization: what is drawn anew in every episode; default: nothing.
+            autoreset_mode: SAME_STEP, or DISABLED: whoever steps the environments resets them all together.
+
+        Raises:
+            BackendError: the simulation cannot run here, or the preset asks for what it does not know yet.
+        """
+        if autoreset_mode not in (AutoresetMode.SAME_STEP, AutoresetMode.DISABLED):
+            raise ValueError(f"autoreset_mode is {autoreset_mode}; SAME_STEP and DISABLED are supported")
+        self._autoreset = autoreset_mode is AutoresetMode.SAME_STEP
+        self._preset = preset = randomization or RandomizationPreset()
+        check_preset(preset)
+        task = fetch_task(task) if isinstance(task, str) else task
+        self.contract, self.num_envs, self.device = task.contract, num_envs, torch.device(device)
+        fields = {field for field in varied_fields(task.model, preset.physics) if not field.startswith("opt.")}
+        self.simulation = WarpSimulation(task, num_envs, device, fields)
+        with self.device:
+            self._goals = torch.zeros(num_envs, self.contract.goal_size)
+            self._steps = torch.zeros(num_envs, dtype=torch.long)
+        self._seed_rows([None] * num_envs)
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Begin an episode in every row. An integer seed gives row i the seed `seed + i`."""
+        if seed is not None:
+            self._seed_rows([seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed)
+        self._reset_rows(torch.arange(self.num_envs, device=self.device))
+        return self._observation(), {}
+
+    def step(self, actions: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
+        """One control period in every row, under `actions` (num_envs, action_size)."""
+        if self._pushes.any and self.contract.has_object:
+            self.simulation.push(self._pushes.advance())  # type: ignore[arg-type]
+        effective = self._actuation.apply(actions, self._state.finger_position)  # type: ignore[arg-type]
+        self._state = self.simulation.step(effective)  # type: ignore[arg-type]
+        with self.device:
+            self._sensing.advance(self._state)
+            self._seen = self._sensing.present(self._state)
+        self._steps += 1
+        observation = self._observation()
+        achieved, desired = observation["achieved_goal"], self._goals.clone()
+        reward = contracts.sparse_reward(self.contract, achieved, desired)  # type: ignore[arg-type]
+        success = contracts.is_success(self.contract, achieved, desired)  # type: ignore[arg-type]
+        truncated = self._steps >= self.contract.episode_steps
+        info: dict[str, Any] = {"is_success": success}
+        if self._autoreset and truncated.any():
+            info["final_obs"] = observation
+            self._reset_rows(truncated.nonzero()[:, 0])
+            observation = self._observation()
+        return observation, reward, torch.zeros_like(truncated), truncated, info  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Let go of the simulation."""
+        self.simulation.close()
+
+    def random_states(self) -> list[Mapping[str, Any]]:
+        """State of every random generator, to be restored by `set_random_states`."""
+        return [rng.bit_generator.state for rng in self._generators()]
+
+    def set_random_states(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Continue the random draws of an earlier run."""
+        for rng, state in zip(self._generators(), states, strict=True):
+            rng.bit_generator.state = state  # type: ignore[assignment]
+
+    def _generators(self) -> list[Any]:
+        return [*self._reset_rngs, self._randomization_rng]
+
+    def _seed_rows(self, seeds: list[int | None]) -> None:
+        seeded = [seeding.np_random(seed) for seed in seeds]
+        self._reset_rngs = [rng for rng, _ in seeded]
+        rng, start_rng = (_derived(seeded[0][1], stream, self.device) for stream in (RANDOMIZATION_STREAM, START_STREAM))
+        self._randomization_rng = rng
+        preset, period, xp = self._preset, self.contract.control_period, torch
+        simulation, count = self.simulation, self.num_envs
+        self._physics = WarpPhysics(
+            preset.physics, simulation.task.model, simulation.model, simulation.data, rng, start_rng
+        )
+        with self.device:
+            self._actuation = Actuation(preset.actuation, count, rng, period, xp)  # type: ignore[arg-type]
+            self._sensing = Sensing(preset.sensing, count, period, rng, xp)  # type: ignore[arg-type]
+            self._pushes = Pushes(preset.pushes, count, period, rng, xp)  # type: ignore[arg-type]
+
+    def _reset_rows(self, rows: Tensor) -> None:
+        rng, preset, has_object = self._randomization_rng, self._preset, self.contract.has_object
+        nominal = rng.random(len(rows)) < preset.nominal_fraction
+        self._physics.reset(rows, nominal)
+        position, goal = self._sample(rows)
+        yaw = torch.where(nominal, 0.0, preset.object_yaw.sample(rng, len(rows)))  # type: ignore[arg-type, call-overload]
+        rise = self._physics.object_rise[rows]
+        if has_object:
+            goal[:, 2] += rise
+        self.simulation.reset(rows, position, yaw, rise)
+        self._goals[rows] = goal
+        self._steps[rows] = 0
+        self._state = self.simulation.state()
+        with self.device:
+            self._actuation.reset(rows, nominal, self._state.finger_position[rows])
+            self._sensing.reset(rows, nominal, self._state)
+            self._pushes.reset(rows, nominal)
+            self._seen: RobotState = self._sensing.present(self._state)
+
+    def _sample(self, rows: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Start positions of the objects, world x and y (k, 2) [m], and goals (k, g) [m]: each row's own draws."""
+        task, positions, goals = self.simulation.task, [], []
+        for rng in (self._reset_rngs[row] for row in rows.tolist()):
+            if self.contract.has_object:
+                positions.append(task.sample_object_position(rng))
+            goals.append(task.sample_goal(rng))
+        drawn = [np.stack(values).astype(np.float32) for values in (positions, goals) if values]
+        on_device = [torch.from_numpy(values).to(self.device) for values in drawn]
+        return (on_device[0] if positions else None), on_device[-1]
+
+    def _observation(self) -> dict[str, Tensor]:
+        return {  # type: ignore[return-value]
+            "observation": contracts.observation(self.contract, self._seen),
+            "achieved_goal": contracts.achieved_goal(self.contract, self._state).clone(),  # type: ignore[attr-defined]
+            "desired_goal": self._goals.clone(),
+        }
+
+
+def check_preset(preset: RandomizationPreset) -> None:
+    """Refuse what is not carried to the device yet.
+
+    Raises:
+        BackendError: names it.
+    """
+    if preset.timing.lateness_rate is not None:
+        raise BackendError(
+            "timing.lateness_rate: with --sim warp all worlds take the same number of physics steps in a control "
+            "period; leave it out, or use --sim cpu"
+        )
+    check_variations(preset.physics)
+
+
+def _derived(seed: int, stream: int, device: torch.device) -> DeviceGenerator:
+    """A generator of its own for each purpose."""
+    return DeviceGenerator(int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0] >> 1), device)
