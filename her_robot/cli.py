@@ -123,6 +123,11 @@ def _add_train(commands) -> None:
     parser.add_argument("--steps", type=int, metavar="N", help="environment steps in all")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where the networks live; the same as --set device=")
     parser.add_argument(
+        "--sim",
+        choices=("cpu", "warp"),
+        help="`warp` simulates on the GPU, by MuJoCo Warp, and takes --device cuda unless told otherwise (docs/gpu.md)",
+    )
+    parser.add_argument(
         "--until-success",
         type=float,
         metavar="RATE",
@@ -323,6 +328,11 @@ def _train(options: argparse.Namespace) -> int:
         raise ConfigurationError(f"--until-success is {options.until_success}; it must lie between 0 and 1")
     with _training_is_installed():
         from her_robot.policy.train import train_command
+    if options.sim is not None:
+        options.overrides.append(f"sim={options.sim}")
+        given = options.device is not None or any(text.startswith("device=") for text in options.overrides)
+        if options.sim == "warp" and not given:
+            options.device = "cuda"
     if options.device is not None:
         options.overrides.append(f"device={options.device}")
     if options.seeds is not None:

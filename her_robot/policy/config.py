@@ -164,7 +164,9 @@ class TrainConfig:
     randomization: str = "none"
     """Preset in config/randomization/, or a path to one."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where the networks live."""
+    """Where the networks live, and the replay buffer."""
+    sim: Literal["cpu", "warp"] = "cpu"
+    """`cpu` steps environments in threads; `warp` on `device`, by MuJoCo Warp, and nothing leaves it (docs/gpu.md)."""
     checkpoint_interval: float = 60.0
     """Time between two checkpoints [s]."""
     network: NetworkConfig = field(default_factory=NetworkConfig)

@@ -1,19 +1,30 @@
-"""Playing training episodes: what the policy would do, a guide here and there, and noise."""
+"""Playing training episodes: what the policy would do, a guide here and there, and noise.
+
+Episodes are made of what the environments give: NumPy arrays, or tensors on their device.
+"""
+
+from typing import Any
 
 import numpy as np
 
+from her_robot import arrays
 from her_robot.contract import Contract
 from her_robot.policy.config import ExplorationConfig
 from her_robot.policy.guide import GUIDES, approach_object
 from her_robot.policy.learner import Policy
 from her_robot.policy.replay import Episodes
-from her_robot.sim.goal_env import BatchedGoalEnv
 
 
 class Explorer:
     """Plays one episode in every environment at a time."""
 
-    def __init__(self, env: BatchedGoalEnv, config: ExplorationConfig, rng: np.random.Generator) -> None:
+    def __init__(self, env: Any, config: ExplorationConfig, rng: Any) -> None:
+        """
+        Args:
+            env: a `BatchedGoalEnv` or a `WarpGoalEnv`.
+            config: how episodes depart from the policy.
+            rng: source of the draws: a `numpy.random.Generator`, or a `DeviceGenerator` on the environments' device.
+        """
         self._env, self._config, self._rng = env, config, rng
         self._contract: Contract = env.contract
         self._guide = GUIDES.get(env.contract.task)
@@ -32,11 +43,12 @@ class Explorer:
             observations.append(observation["observation"])
             achieved.append(observation["achieved_goal"])
             actions.append(action)
+        xp = arrays.namespace(desired)
         return Episodes(
-            observation=np.stack(observations, axis=1).astype(np.float32),
-            achieved_goal=np.stack(achieved, axis=1).astype(np.float32),
-            desired_goal=desired.astype(np.float32),
-            action=np.stack(actions, axis=1).astype(np.float32),
+            observation=arrays.to_float32(xp.stack(observations, axis=1)),
+            achieved_goal=arrays.to_float32(xp.stack(achieved, axis=1)),
+            desired_goal=arrays.to_float32(desired),
+            action=arrays.to_float32(xp.stack(actions, axis=1)),
         )
 
     def _draw_guidance(self) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +56,8 @@ class Explorer:
         size, rng, config = self._env.num_envs, self._rng, self._config
         approaching = (rng.random(size) < config.approach_episodes) & self._contract.has_object
         guided = rng.random(size) < config.guided_episodes
-        return approaching, np.where(guided, rng.integers(1, self._contract.episode_steps + 1, size), 0)
+        steps = rng.integers(1, self._contract.episode_steps + 1, size)
+        return approaching, arrays.namespace(steps).where(guided, steps, 0)
 
     def _action(
         self,
@@ -56,13 +69,14 @@ class Explorer:
     ) -> np.ndarray:
         rng, config, shape = self._rng, self._config, (len(observation), self._contract.action_size)
         uniform = rng.uniform(-1.0, 1.0, shape)
-        action = policy.explore(observation, desired_goal, rng) if policy else uniform.copy()
+        action = policy.explore(observation, desired_goal, rng) if policy else arrays.copy(uniform)
         if approaching.any():
             towards, distance = approach_object(self._contract, observation)
             approaching &= distance > self._near
             action[approaching] = towards[approaching]
         if guided.any() and self._guide is not None:
             action[guided] = self._guide(self._contract, observation[guided], desired_goal[guided])
-        action = np.clip(action + config.noise * rng.standard_normal(shape), -1.0, 1.0)
+        xp = arrays.namespace(action)
+        action = xp.clip(action + config.noise * rng.standard_normal(shape), -1.0, 1.0)
         explores = rng.random(len(action)) < config.random_action
-        return np.where(explores[:, None], uniform, action)
+        return xp.where(explores[:, None], uniform, action)

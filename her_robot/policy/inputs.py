@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from her_robot import arrays
 from her_robot.contract import Contract, term_slice
 from her_robot.policy.config import NetworkConfig, NormalizerConfig
 from her_robot.policy.normalizer import Normalizer
@@ -55,7 +56,8 @@ class Inputs:
             desired: (n, goal_size).
             counts: which times count, boolean (n, T + 1); all by default.
         """
-        times = np.ones(achieved.shape[:-1], bool) if counts is None else counts
+        xp = arrays.namespace(achieved)
+        times = xp.ones_like(achieved[..., 0], dtype=bool) if counts is None else counts
         parts = [self.normalizers["observation"].sums_of(observation[times])]
         goal = self.normalizers["goal"]
         parts.append(goal.sums_of(achieved[times]) + goal.sums_of(desired))

@@ -1,11 +1,13 @@
 """What learns: networks, normalisers, replay and the sampling of batches. It knows nothing of environments."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from her_robot import arrays
 from her_robot.contract import Contract, is_lost
 from her_robot.errors import TrainingDivergedError
 from her_robot.policy.agent import Agent, Batch, Losses
@@ -28,7 +30,10 @@ _UPDATES_PER_DRAW = 20
 
 
 class Policy:
-    """A copy of the learner's policy that acts while the learner goes on, in float32 as a bundle does."""
+    """A copy of the learner's policy that acts while the learner goes on, in float32 as a bundle does.
+
+    Arrays are NumPy's, or tensors on its device: actions are what the observations are.
+    """
 
     def __init__(self, actor: Perceptron, inputs: Inputs, action_size: int, device: torch.device) -> None:
         self._actor, self._inputs, self._device = actor, inputs, device
@@ -36,18 +41,23 @@ class Policy:
 
     def act(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
         """Deterministic actions (n, action_size) for observations (n, observation_size) and goals (n, goal_size)."""
-        return torch.tanh(self._outputs(observation, desired_goal)[:, : self._action_size]).cpu().numpy()
+        return _kind_of(observation, torch.tanh(self._outputs(observation, desired_goal)[:, : self._action_size]))
 
     def explore(self, observation: np.ndarray, desired_goal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Actions to explore with: drawn, if the policy is stochastic, and otherwise those of `act`."""
-        outputs = self._outputs(observation, desired_goal).cpu().numpy()
+        outputs = _kind_of(observation, self._outputs(observation, desired_goal))
         if outputs.shape[-1] == self._action_size:
-            return np.tanh(outputs)
+            return arrays.namespace(outputs).tanh(outputs)
         return sample_actions(outputs, rng)
 
     def _outputs(self, observation: np.ndarray, desired_goal: np.ndarray) -> Tensor:
-        arrays = (np.asarray(values, np.float32) for values in (observation, desired_goal))
-        return self._actor(self._inputs(*(torch.from_numpy(array).to(self._device) for array in arrays)))
+        seen = (arrays.to_float32(values) for values in (observation, desired_goal))
+        return self._actor(self._inputs(*(torch.as_tensor(values, device=self._device) for values in seen)))
+
+
+def _kind_of(array: np.ndarray | Tensor, values: Tensor) -> Any:
+    """A tensor as an array where it answers an array."""
+    return values if isinstance(array, Tensor) else values.cpu().numpy()
 
 
 class Learner:
@@ -103,7 +113,8 @@ class Learner:
     def take_in(self, episodes: Episodes) -> None:
         """Store episodes, and let the normalisers see them."""
         achieved = episodes.achieved_goal
-        counts = np.arange(achieved.shape[1]) <= self.buffer.add(episodes)[:, None]
+        last = self.buffer.add(episodes)
+        counts = arrays.like(last, np.arange(achieved.shape[1])) <= last[:, None]
         sums = self.inputs.sums_of(episodes.observation, achieved, episodes.desired_goal, counts)
         self.inputs.add(self._processes.sum(sums))
 
@@ -179,8 +190,8 @@ class Learner:
             discounts,
         ]
         if guided:
-            guide = GUIDES[self.contract.task](self.contract, observation.cpu().numpy(), goals.cpu().numpy())
-            tensors.append(torch.from_numpy(guide.astype(np.float32)).to(self.device))
+            guide = GUIDES[self.contract.task]
+            tensors.append(guide(self.contract, observation, goals))  # type: ignore[arg-type]
         parts = [tensor.view(count, size, *tensor.shape[1:]) for tensor in tensors]
         return [Batch(*(part[i] for part in parts)) for i in range(count)]
 
