@@ -73,6 +73,8 @@ def train_command(
         processes.check_equal("configuration", configuration.dump_yaml(configuration.to_mapping(run_config)))
         check_memory(run_config, processes.device, processes.count_here)
         check_disk_space(directory, processes.count_here * replay_bytes(run_config))
+        if run_config.sim == "warp" and processes.is_writer:
+            console.print("MuJoCo Warp compiles its kernels when they are first used; that takes minutes, once")
         trainer = Trainer(run_config, directory, processes)
         stack.callback(trainer.close)
         if resume:

@@ -22,10 +22,12 @@ def check_installation(device: str) -> None:
         BackendError: says what is missing, and how it is installed.
     """
     _check_versions()
-    if not device.startswith("cuda"):
-        return
     import warp
 
+    # Before anything initialises it: it would print its version, devices and every kernel.
+    warp.config.quiet = True
+    if not device.startswith("cuda"):
+        return
     if not torch.cuda.is_available():
         build = torch.version.cuda
         raise BackendError(

@@ -23,8 +23,6 @@ from her_robot.sim.tasks import FetchTask
 from her_robot.sim.warp.installation import check_installation
 from her_robot.sim.warp.memory import check_memory, sizes
 
-warp.config.quiet = True
-
 
 class WarpSimulation:
     """N independent simulations of one Fetch task, whose arrays are tensors on a device."""
