@@ -11,33 +11,36 @@ from typing import Any
 
 import numpy as np
 
+Array = Any
+"""A NumPy array or a PyTorch tensor."""
 
-def namespace(array: Any) -> ModuleType:
+
+def namespace(array: Array) -> ModuleType:
     """`torch` for a tensor, `numpy` for anything else."""
     return sys.modules["torch"] if type(array).__module__.partition(".")[0] == "torch" else np
 
 
-def indices(mask: Any) -> Any:
+def indices(mask: Array) -> Array:
     """Where a boolean array (n,) is true, integers (k,)."""
     return namespace(mask).where(mask)[0]
 
 
-def copy(array: Any) -> Any:
+def copy(array: Array) -> Array:
     """An array of its own with the same values."""
     return array.copy() if namespace(array) is np else array.clone()
 
 
-def to_int(array: Any) -> Any:
+def to_int(array: Array) -> Array:
     """The integers of an array of whole numbers."""
     return array.astype(int) if namespace(array) is np else array.long()
 
 
-def to_float32(array: Any) -> Any:
+def to_float32(array: Array) -> Array:
     """The array in single precision."""
     return array.astype(np.float32) if namespace(array) is np else array.float()
 
 
-def like(array: Any, values: Any) -> Any:
+def like(array: Array, values: Any) -> Array:
     """Numbers, a sequence or an array as an array of the same kind, type and place as `array`."""
     if namespace(array) is np:
         return np.asarray(values)

@@ -298,7 +298,14 @@ def _add_bench(commands) -> None:
         description="What is measured, beside what, and why that is fair: docs/benchmarks.md.",
     )
     kinds = parser.add_subparsers(dest="what", required=True, metavar="env|update|train|latency")
-    kinds.add_parser("env", help="environment steps per second, beside EnvPool, Gymnasium-Robotics and mj_step alone")
+    env = kinds.add_parser(
+        "env", help="environment steps per second, beside EnvPool, Gymnasium-Robotics and mj_step alone"
+    )
+    env.add_argument(
+        "--sim", choices=("cpu", "warp"), default="cpu", help="`warp`: of MuJoCo Warp alone, over batch sizes"
+    )
+    env.add_argument("--device", choices=("cpu", "cuda"), default="cuda", help="with --sim warp; default: cuda")
+    env.add_argument("--worlds", type=int, nargs="+", metavar="N", help="batch sizes, with --sim warp")
     kinds.add_parser("update", help="milliseconds of an update, beside those of its matrix products alone")
     train = kinds.add_parser("train", help="success after the same time, beside Stable-Baselines3")
     train.add_argument(
@@ -426,9 +433,21 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _bench_env(options: argparse.Namespace) -> int:
+    if options.sim == "warp":
+        return _bench_warp(options)
     from her_robot.sim.benchmark import bench_env
 
     bench_env(options.json)
+    return 0
+
+
+def _bench_warp(options: argparse.Namespace) -> int:
+    with _training_is_installed():
+        from her_robot.sim.warp.installation import check_installation
+    check_installation(options.device)
+    from her_robot.sim.warp.benchmark import bench_warp
+
+    bench_warp(options.json, options.device, options.worlds)
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from her_robot import arrays
+from her_robot.arrays import Array
 from her_robot.contract import CONTROL_PERIOD_S
 from her_robot.domain_rand.distribution import Range
 from her_robot.robot.gripper import GripperReference
@@ -71,7 +72,7 @@ class Actuation:
         self,
         config: ActuationConfig,
         num_envs: int,
-        rng: np.random.Generator,
+        rng: Any,
         control_period: float = CONTROL_PERIOD_S,
         xp: Any = np,
     ) -> None:
@@ -91,7 +92,7 @@ class Actuation:
             *_GAPS, self._gap_speed, self._grip_lead, _GRIPPER_GAIN, control_period, num_envs, xp
         )
 
-    def reset(self, row: Any, nominal: Any, finger_position: np.ndarray) -> dict[str, Any]:
+    def reset(self, row: Any, nominal: Any, finger_position: Array) -> dict[str, Any]:
         """Begin an episode of one row, whose fingers are at (2,) [m]; or of rows (k,), with fingers at (k, 2).
 
         Returns:
@@ -116,7 +117,7 @@ class Actuation:
             return {}
         return {"scale": float(scale[0]), "axis_scale": axis_scale.tolist()} | self._drawn(row)
 
-    def apply(self, actions: np.ndarray, finger_position: np.ndarray) -> np.ndarray:
+    def apply(self, actions: Array, finger_position: Array) -> Array:
         """The action that takes effect in this period, float32 (num_envs, 4).
 
         Args:

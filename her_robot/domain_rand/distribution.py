@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from her_robot import arrays
+from her_robot.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Range:
         """The mean of the normal distribution; of others, the middle of the range."""
         return (self.low + self.high) / 2 if self.mean is None else self.mean
 
-    def sample(self, rng: np.random.Generator, size: int | tuple[int, ...] | None = None) -> np.ndarray:
+    def sample(self, rng: Any, size: int | tuple[int, ...] | None = None) -> Array:
         """Draw values of shape `size`, by a generator of NumPy or one on a GPU (`sim.warp.generator`)."""
         if self.distribution == "log_uniform":
             exponent = rng.uniform(math.log(self.low), math.log(self.high), size)
@@ -55,7 +54,7 @@ class Range:
             return _as_array(rng.choice(self.values, size))
         return _as_array(rng.uniform(self.low, self.high, size))
 
-    def _sample_normal(self, rng: np.random.Generator, size: int | tuple[int, ...] | None) -> np.ndarray:
+    def _sample_normal(self, rng: Any, size: int | tuple[int, ...] | None) -> Array:
         """What falls outside of the range is drawn again, which truncates exactly."""
         mean, deviation = self.center, self.deviation or 0.0
         drawn = _as_array(rng.normal(mean, deviation, size))
@@ -89,5 +88,5 @@ class Range:
             raise ValueError(f"normal has mean {self.mean} outside of its range [{self.low}, {self.high}]")
 
 
-def _as_array(drawn: Any) -> Any:
+def _as_array(drawn: Any) -> Array:
     return arrays.like(drawn, drawn)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from her_robot import arrays
+from her_robot.arrays import Array
 from her_robot.domain_rand.distribution import Range
 
 
@@ -34,9 +35,7 @@ class PushConfig:
 class Pushes:
     """The forces on the objects of a batch of environments."""
 
-    def __init__(
-        self, config: PushConfig, num_envs: int, control_period: float, rng: np.random.Generator, xp: Any = np
-    ) -> None:
+    def __init__(self, config: PushConfig, num_envs: int, control_period: float, rng: Any, xp: Any = np) -> None:
         self._config, self._rng, self._period = config, rng, control_period
         self._rate = xp.zeros(num_envs)
         self._left = xp.zeros(num_envs)
@@ -60,7 +59,7 @@ class Pushes:
         self._rate[row] = self._config.rate.sample(self._rng)
         return {"rate": float(self._rate[row])}
 
-    def advance(self) -> np.ndarray:
+    def advance(self) -> Array:
         """The force in the next control period of each row, world frame (num_envs, 3) [N]."""
         config, rng, count, xp = self._config, self._rng, len(self._rate), arrays.namespace(self._rate)
         self._left -= self._period

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from her_robot import arrays
+from her_robot.arrays import Array
 from her_robot.contract import ObjectState, RobotState
 from her_robot.domain_rand.distribution import Range
 from her_robot.robot.estimation import PoseTracker
@@ -107,9 +108,7 @@ class SensingConfig:
 class Sensing:
     """The sensors of a batch of environments."""
 
-    def __init__(
-        self, config: SensingConfig, num_envs: int, control_period: float, rng: np.random.Generator, xp: Any = np
-    ) -> None:
+    def __init__(self, config: SensingConfig, num_envs: int, control_period: float, rng: Any, xp: Any = np) -> None:
         longest = (_HISTORY - 1) * control_period - 1.0 / config.camera_rate
         if config.camera_latency.high > longest:
             raise ValueError(f"camera_latency must not exceed {longest:.3f} s, found {config.camera_latency.high}")
@@ -177,7 +176,7 @@ class Sensing:
             self._look(seen)
         return {} if shape or nominal else self._drawn(row)
 
-    def advance(self, state: RobotState, periods: np.ndarray | float = 1.0) -> None:
+    def advance(self, state: RobotState, periods: Array | float = 1.0) -> None:
         """Let a control period pass, at whose end the true state is `state`.
 
         Args:
@@ -234,7 +233,7 @@ class Sensing:
         self._look(seen)
         self._tracker.carry(now, state.grip_position, state.finger_position.sum(axis=1))
 
-    def _out_of_sight(self, position: np.ndarray, grip_position: np.ndarray) -> np.ndarray:
+    def _out_of_sight(self, position: Array, grip_position: Array) -> Array:
         """Whether each object is too far away, or the column above the gripper crosses the line of sight to it,
         boolean (n,)."""
         xp = self._xp
@@ -251,7 +250,7 @@ class Sensing:
         behind = (distance < self._gripper_radius) & (position[:, 2] + nearest[:, 2] > column)
         return behind | (xp.linalg.norm(sight, axis=1) > self._camera_range)
 
-    def _look(self, seen: np.ndarray) -> None:
+    def _look(self, seen: Array) -> None:
         """Show the tracker the object as it was when the newest image was taken."""
         captured = self._phase + self._frame / self._config.camera_rate
         noise = self._rng.standard_normal((len(seen), 3))
@@ -284,7 +283,7 @@ class Sensing:
             finger_velocity=finger_velocity,
         )
 
-    def _look_up(self, rows: np.ndarray, age: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _look_up(self, rows: Array, age: Array) -> tuple[Array, Array]:
         """Where in the history rows (k,) were `age` (k,) control periods ago.
 
         Returns:
@@ -310,7 +309,7 @@ class Sensing:
             "grip_latency": float(self._grip_latency[row]),
         }
 
-    def _newest_frame(self, row) -> np.ndarray:
+    def _newest_frame(self, row) -> Array:
         """Index of the newest image that has arrived; negative for one taken before the episode."""
         arrived = self._steps[row] * self._period - self._latency[row] - self._phase[row]
         return arrays.to_int(self._xp.floor(arrived * self._config.camera_rate + 1e-9))
@@ -319,7 +318,7 @@ class Sensing:
 class _Drift:
     """Errors that wander about: a stationary Gauss-Markov process on three axes of each row."""
 
-    def __init__(self, deviation: float, time: float, num_envs: int, rng: np.random.Generator, xp: Any) -> None:
+    def __init__(self, deviation: float, time: float, num_envs: int, rng: Any, xp: Any) -> None:
         self._deviation, self._time, self._rng = deviation, time, rng
         self.value = xp.zeros((num_envs, 3))
 
@@ -328,7 +327,7 @@ class _Drift:
         if self._deviation:
             self.value[row] = self._rng.normal(0.0, self._deviation, (*shape, 3))
 
-    def advance(self, duration: np.ndarray | float) -> None:
+    def advance(self, duration: Array | float) -> None:
         """Let `duration` pass, (n,) or one for all [s]."""
         if self._deviation:
             xp = arrays.namespace(self.value)
@@ -338,24 +337,24 @@ class _Drift:
             self.value = kept * self.value + xp.sqrt(1.0 - kept**2) * fresh
 
 
-def _arm_of(state: RobotState) -> np.ndarray:
+def _arm_of(state: RobotState) -> Array:
     """What joint sensors tell, (n, 10): grip position and velocity, positions and velocities of the fingers."""
     return arrays.namespace(state.grip_position).concatenate(
         [state.grip_position, state.grip_velocity, state.finger_position, state.finger_velocity], axis=1
     )
 
 
-def _about_z(angle: np.ndarray) -> np.ndarray:
+def _about_z(angle: Array) -> Array:
     """Rotation matrices about z for angles (n,) [rad], shape (n, 3, 3)."""
     xp = arrays.namespace(angle)
     cos, sin, zero, one = xp.cos(angle), xp.sin(angle), xp.zeros_like(angle), xp.ones_like(angle)
     return xp.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], axis=-1).reshape(-1, 3, 3)
 
 
-def _select(rows: np.ndarray, chosen: RobotState, other: RobotState) -> RobotState:
+def _select(rows: Array, chosen: RobotState, other: RobotState) -> RobotState:
     """`chosen` in the rows of a boolean mask, `other` elsewhere."""
 
-    def pick(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def pick(a: Array, b: Array) -> Array:
         return arrays.namespace(a).where(rows.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
 
     obj = None

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
+from her_robot.arrays import Array
 from her_robot.domain_rand.distribution import Range
 from her_robot.domain_rand.parameters import (
     OBJECT,
@@ -131,7 +132,7 @@ class Bound:
         self.nominal = field_of(model, parameter.field)[self.place].copy()
         """In the compiled model: one value for each element or degree of freedom, and axis."""
 
-    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+    def sample(self, rng: Any, count: int) -> Array:
         """Draws (count, elements, axes); one element where all share a draw."""
         return self.variation.sample(rng, (count, *self.shape))
 
@@ -150,7 +151,7 @@ class Bound:
             scale = factor if power == 1 else factor**power
             array[place] *= scale if array.ndim > 1 else scale[:, 0]
 
-    def rise(self, values: np.ndarray) -> np.ndarray:
+    def rise(self, values: Array) -> Array:
         """How far the object lies above its nominal height through draws (..., elements, axes), (...) [m]."""
         first = values[..., 0, 0]
         return first if self.parameter is PARAMETERS["table_height"] else self._half_height * (first - 1.0)

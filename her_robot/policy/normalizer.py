@@ -1,5 +1,7 @@
 """Running mean and standard deviation of what a network sees."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,9 +23,9 @@ class Normalizer:
     def sums_of(self, values: np.ndarray | Tensor) -> np.ndarray:
         """What samples (..., size) add to `sums`; they are summed where they are."""
         clip = self.config.observation_clip
-        samples = arrays.namespace(values).clip(values.reshape(-1, len(self.mean)), -clip, clip)
+        samples: Any = arrays.namespace(values).clip(values.reshape(-1, len(self.mean)), -clip, clip)
         samples = samples.double() if isinstance(samples, Tensor) else samples.astype(np.float64)
-        sums = (samples.sum(axis=0), (samples * samples).sum(axis=0))
+        sums = (samples.sum(0), (samples * samples).sum(0))
         return np.concatenate([*(_on_host(part) for part in sums), [len(samples)]])
 
     def add(self, sums: np.ndarray) -> None:

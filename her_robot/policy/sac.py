@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from her_robot.policy.adam import adam, new_moments
 from her_robot import arrays
+from her_robot.policy.adam import adam, new_moments
 from her_robot.policy.agent import Agent, Batch
 from her_robot.policy.improvement import value_gradient
 

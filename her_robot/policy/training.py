@@ -294,9 +294,7 @@ def _evaluation_envs(
     presets = {"nominal": None, "randomized": preset}
     if preset.nominal_fraction >= 1.0:
         del presets["randomized"]
-    return {
-        name: _environments(config, rows, threads, device, preset) for name, preset in presets.items()
-    }
+    return {name: _environments(config, rows, threads, device, preset) for name, preset in presets.items()}
 
 
 def _prefixed(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from her_robot import arrays
+from her_robot.arrays import Array
 from her_robot.contract import ObjectState
 
 
@@ -65,9 +66,9 @@ class PoseTracker:
         self._velocity = xp.zeros((batch_size, 3))
         self._angular_velocity = xp.zeros((batch_size, 3))
 
-    def reset(self, rows: np.ndarray | None = None) -> None:
+    def reset(self, rows: Array | None = None) -> None:
         """Forget all poses, or those of the given rows (integer indices or a boolean mask)."""
-        rows = slice(None) if rows is None else rows  # type: ignore[assignment]
+        rows = slice(None) if rows is None else rows
         self._seen_time[rows] = self._held_time[rows] = -np.inf
         self._held[rows] = False
         self._grip.reset(rows)
@@ -75,7 +76,7 @@ class PoseTracker:
         self._velocity[rows] = 0.0
         self._angular_velocity[rows] = 0.0
 
-    def update(self, seen: np.ndarray, time: np.ndarray, position: np.ndarray, rotation: np.ndarray) -> None:
+    def update(self, seen: Array, time: Array, position: Array, rotation: Array) -> None:
         """Take in new poses.
 
         Args:
@@ -100,7 +101,7 @@ class PoseTracker:
         self._advance(rows, xp.maximum(time, self._time)[rows], present[rows], rotation[rows])
         self._seen_time[rows] = time[rows]
 
-    def carry(self, now: np.ndarray | float, grip_position: np.ndarray, gap: np.ndarray | float = 0.0) -> None:
+    def carry(self, now: Array, grip_position: Array, gap: Array = 0.0) -> None:
         """Move objects along with fingers that hold them, and unseen ones out of fingers that push them.
 
         Args:
@@ -125,12 +126,12 @@ class PoseTracker:
         unseen = known & ~self._held & (now > self._time) & (self.age(now) > config.carry_after)
         self._push(arrays.indices(unseen & low_enough), now, grip_position, gap)
 
-    def _reach_of_grip(self) -> np.ndarray:
+    def _reach_of_grip(self) -> Array:
         """How far from the grip position, along x, y and z (3,) [m], the centre of a held object can be."""
         half = self._config.object_half_size
         return np.array([half + self._config.gripper_half_size / 2, half, half + self._config.finger_reach])
 
-    def _push(self, rows: np.ndarray, now: np.ndarray, grip_position: np.ndarray, gap: np.ndarray) -> None:
+    def _push(self, rows: Array, now: Array, grip_position: Array, gap: Array) -> None:
         """Move objects out of the fingers, along the object's axis that they overlap least on."""
         config = self._config
         closed = gap[rows] < config.closed_gap
@@ -141,7 +142,7 @@ class PoseTracker:
             middle[:, 1] = side * (gap[apart] + config.finger_thickness)
             self._push_out(apart, now, grip_position[apart] + middle, config.finger_thickness / 2)
 
-    def _push_out(self, rows: np.ndarray, now: np.ndarray, finger_position: np.ndarray, half_thickness: float) -> None:
+    def _push_out(self, rows: Array, now: Array, finger_position: Array, half_thickness: float) -> None:
         """Move the objects of `rows` (k,) out of one body at (k, 3) [m], `half_thickness` [m] along the gap."""
         if not len(rows):
             return
@@ -159,15 +160,15 @@ class PoseTracker:
         moved = self._position[rows] + xp.einsum("nij,nj->ni", self._rotation[rows], shift)
         self._advance(rows, now[rows], moved, self._rotation[rows])
 
-    def age(self, now: np.ndarray | float) -> np.ndarray:
+    def age(self, now: Array | float) -> Array:
         """Time since the object was last seen, (n,) [s]; infinite before the first."""
         return now - self._seen_time
 
-    def lost_for(self, now: np.ndarray | float) -> np.ndarray:
+    def lost_for(self, now: Array | float) -> Array:
         """Time since the object was last seen, or felt between the fingers, (n,) [s]; infinite before the first."""
         return now - self._xp.maximum(self._seen_time, self._held_time)
 
-    def state(self, now: np.ndarray | float) -> ObjectState:
+    def state(self, now: Array | float) -> ObjectState:
         """Newest poses (held, not extrapolated) and velocities, world frame."""
         fresh = (now - self._time <= self._config.velocity_timeout)[:, None]
         return ObjectState(
@@ -177,7 +178,7 @@ class PoseTracker:
             angular_velocity=self._xp.where(fresh, self._angular_velocity, 0.0),
         )
 
-    def _advance(self, rows: np.ndarray, time: np.ndarray, position: np.ndarray, rotation: np.ndarray) -> None:
+    def _advance(self, rows: Array, time: Array, position: Array, rotation: Array) -> None:
         """Set the poses of `rows`, and update their velocities where time has passed."""
         if not len(rows):
             return
@@ -207,10 +208,10 @@ class _GripHistory:
         self._times = xp.zeros((self._LENGTH, batch_size))
         self._positions = xp.full((self._LENGTH, batch_size, 3), np.nan)
 
-    def reset(self, rows: np.ndarray) -> None:
+    def reset(self, rows: Array) -> None:
         self._positions[:, rows] = np.nan
 
-    def add(self, now: np.ndarray, position: np.ndarray) -> None:
+    def add(self, now: Array, position: Array) -> None:
         """Positions (n, 3) [m] at times (n,) [s]. Before its first, a gripper is taken to have stood still."""
         xp = self._xp
         first = xp.isnan(self._positions[0, :, 0])
@@ -221,11 +222,11 @@ class _GripHistory:
             self._times = xp.concatenate([now[None], self._times[:-1]])
             self._positions = xp.concatenate([position[None], self._positions[:-1]])
 
-    def newest(self, rows: np.ndarray) -> np.ndarray:
+    def newest(self, rows: Array) -> Array:
         """(k, 3) [m]; not a number where there is none."""
         return self._positions[0, rows]
 
-    def at(self, rows: np.ndarray, time: np.ndarray) -> np.ndarray:
+    def at(self, rows: Array, time: Array) -> Array:
         """Positions (k, 3) [m] of some rows at times (k,) [s], between the two nearest; held beyond the ends."""
         times = self._times[:, rows]
         xp = self._xp
@@ -263,7 +264,7 @@ class VelocityFilter:
         return self._velocity.copy()
 
 
-def _rotation_vector(rotation: np.ndarray) -> np.ndarray:
+def _rotation_vector(rotation: Array) -> Array:
     """Axis times angle of rotation matrices (n, 3, 3), shape (n, 3) [rad]; exact for angles below pi."""
     xp = arrays.namespace(rotation)
     skew = rotation - rotation.swapaxes(1, 2)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from her_robot import arrays
+from her_robot.arrays import Array
 
 
 class GripperReference:
@@ -22,8 +23,8 @@ class GripperReference:
         self,
         closed_gap: float,
         open_gap: float,
-        speed: float | np.ndarray,
-        lead: float | np.ndarray,
+        speed: float | Array,
+        lead: float | Array,
         gain: float,
         period: float,
         batch_size: int = 1,
@@ -45,7 +46,7 @@ class GripperReference:
         self._gap = xp.full((batch_size,), np.nan)
 
     @property
-    def gap(self) -> np.ndarray:
+    def gap(self) -> Array:
         """What is commanded (n,) [m]; not a number before the first `start`."""
         return arrays.copy(self._gap)
 
@@ -54,11 +55,11 @@ class GripperReference:
         """Whether every row has a reference."""
         return bool(arrays.namespace(self._gap).isfinite(self._gap).all())
 
-    def start(self, measured: np.ndarray | float, rows: np.ndarray | int | slice = slice(None)) -> None:
+    def start(self, measured: Array | float, rows: Array | int | slice = slice(None)) -> None:
         """Take measured gaps [m] of some rows as their reference."""
         self._gap[rows] = arrays.namespace(self._gap).clip(measured, self._low, self._high)
 
-    def advance(self, action: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    def advance(self, action: Array, measured: Array) -> Array:
         """The gap to command (n,) [m] for the coming period.
 
         Args:

@@ -14,6 +14,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
+from her_robot import arrays
 from her_robot import contract as contracts
 from her_robot.contract import RobotState
 from her_robot.domain_rand.actuation import Actuation
@@ -77,24 +78,24 @@ class WarpGoalEnv:
     def step(self, actions: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
         """One control period in every row, under `actions` (num_envs, action_size)."""
         if self._pushes.any and self.contract.has_object:
-            self.simulation.push(self._pushes.advance())  # type: ignore[arg-type]
-        effective = self._actuation.apply(actions, self._state.finger_position)  # type: ignore[arg-type]
-        self._state = self.simulation.step(effective)  # type: ignore[arg-type]
+            self.simulation.push(self._pushes.advance())
+        effective = self._actuation.apply(actions, self._state.finger_position)
+        self._state = self.simulation.step(effective)
         with self.device:
             self._sensing.advance(self._state)
             self._seen = self._sensing.present(self._state)
         self._steps += 1
         observation = self._observation()
-        achieved, desired = observation["achieved_goal"], self._goals.clone()
-        reward = contracts.sparse_reward(self.contract, achieved, desired)  # type: ignore[arg-type]
-        success = contracts.is_success(self.contract, achieved, desired)  # type: ignore[arg-type]
+        achieved, desired = observation["achieved_goal"], arrays.copy(self._goals)
+        reward: Any = contracts.sparse_reward(self.contract, achieved, desired)
+        success = contracts.is_success(self.contract, achieved, desired)
         truncated = self._steps >= self.contract.episode_steps
         info: dict[str, Any] = {"is_success": success}
         if self._autoreset and truncated.any():
             info["final_obs"] = observation
             self._reset_rows(truncated.nonzero()[:, 0])
             observation = self._observation()
-        return observation, reward, torch.zeros_like(truncated), truncated, info  # type: ignore[return-value]
+        return observation, reward, torch.zeros_like(truncated), truncated, info
 
     def close(self) -> None:
         """Let go of the simulation."""
@@ -107,7 +108,7 @@ class WarpGoalEnv:
     def set_random_states(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Continue the random draws of an earlier run."""
         for rng, state in zip(self._generators(), states, strict=True):
-            rng.bit_generator.state = state  # type: ignore[assignment]
+            rng.bit_generator.state = state
 
     def _generators(self) -> list[Any]:
         return [*self._reset_rngs, self._randomization_rng]
@@ -115,7 +116,9 @@ class WarpGoalEnv:
     def _seed_rows(self, seeds: list[int | None]) -> None:
         seeded = [seeding.np_random(seed) for seed in seeds]
         self._reset_rngs = [rng for rng, _ in seeded]
-        rng, start_rng = (_derived(seeded[0][1], stream, self.device) for stream in (RANDOMIZATION_STREAM, START_STREAM))
+        rng, start_rng = (
+            _derived(seeded[0][1], stream, self.device) for stream in (RANDOMIZATION_STREAM, START_STREAM)
+        )
         self._randomization_rng = rng
         preset, period, xp = self._preset, self.contract.control_period, torch
         simulation, count = self.simulation, self.num_envs
@@ -123,16 +126,16 @@ class WarpGoalEnv:
             preset.physics, simulation.task.model, simulation.model, simulation.data, rng, start_rng
         )
         with self.device:
-            self._actuation = Actuation(preset.actuation, count, rng, period, xp)  # type: ignore[arg-type]
-            self._sensing = Sensing(preset.sensing, count, period, rng, xp)  # type: ignore[arg-type]
-            self._pushes = Pushes(preset.pushes, count, period, rng, xp)  # type: ignore[arg-type]
+            self._actuation = Actuation(preset.actuation, count, rng, period, xp)
+            self._sensing = Sensing(preset.sensing, count, period, rng, xp)
+            self._pushes = Pushes(preset.pushes, count, period, rng, xp)
 
     def _reset_rows(self, rows: Tensor) -> None:
         rng, preset, has_object = self._randomization_rng, self._preset, self.contract.has_object
         nominal = rng.random(len(rows)) < preset.nominal_fraction
         self._physics.reset(rows, nominal)
         position, goal = self._sample(rows)
-        yaw = torch.where(nominal, 0.0, preset.object_yaw.sample(rng, len(rows)))  # type: ignore[arg-type, call-overload]
+        yaw = torch.where(nominal, 0.0, preset.object_yaw.sample(rng, len(rows)))
         rise = self._physics.object_rise[rows]
         if has_object:
             goal[:, 2] += rise
@@ -157,10 +160,10 @@ class WarpGoalEnv:
         on_device = [torch.from_numpy(values).to(self.device) for values in drawn]
         return (on_device[0] if positions else None), on_device[-1]
 
-    def _observation(self) -> dict[str, Tensor]:
-        return {  # type: ignore[return-value]
+    def _observation(self) -> dict[str, Any]:
+        return {
             "observation": contracts.observation(self.contract, self._seen),
-            "achieved_goal": contracts.achieved_goal(self.contract, self._state).clone(),  # type: ignore[attr-defined]
+            "achieved_goal": arrays.copy(contracts.achieved_goal(self.contract, self._state)),
             "desired_goal": self._goals.clone(),
         }
 

@@ -16,8 +16,8 @@ CONSTRAINTS = 160
 """Rows of constraints that each world has room for. Exploring arms reach 88."""
 COLLISIONS = 16
 """Pairs of convex bodies that may be looked at closely, a world, on average over all worlds."""
-_SCRATCH_PER_COLLISION = 8 * 2**10
-"""Of the convex narrow phase: its polytope, of 10 + 2 x 35 vertices and 6 + 5 x 35 faces, and its horizon."""
+_SCRATCH_PER_COLLISION = 5 * 2**10
+"""Of the convex narrow phase: a polytope of 10 + 2 x 35 vertices and 6 + 5 x 35 faces, and its horizon."""
 _SCRATCH_PER_CONSTRAINT = 32
 """Of the solver: residuals, products, and what its line search needs."""
 _RESERVE = 256 * 2**20

@@ -38,9 +38,7 @@ def check_variations(variations: Mapping[str, Variation]) -> None:
 
 def varied_fields(model: mujoco.MjModel, variations: Mapping[str, Variation]) -> set[str]:
     """Fields of the model that need a row for each world; those of its options are told by a point."""
-    bounds = bind(model, variations)
-    fields = {field for bound in bounds for field in bound.fields} - {*_ABSENT}
-    return fields | {*_DERIVED} if any(bound.parameter.derived for bound in bounds) else fields
+    return _fields(bind(model, variations))
 
 
 class WarpPhysics:
@@ -69,13 +67,15 @@ class WarpPhysics:
         self._bound = bind(nominal, variations)
         worlds = data.nworld
         self._views = {field: _view(model, field, nominal, worlds) for field in _fields(self._bound)}
-        self._nominal = {field: view[0].clone() for field, view in self._views.items()}
+        # Of the compiled model: what stands on the device may have been drawn by one before this.
+        self._nominal = {
+            field: torch.as_tensor(field_of(nominal, field), dtype=view.dtype, device=view.device)
+            for field, view in self._views.items()
+        }
         self._derived = any(bound.parameter.derived for bound in self._bound)
-        self._static_geoms = _static_geoms(nominal, self._bound, data, self._views)
+        self._static_geoms = _static_geoms(nominal, self._bound, data)
         self._start = {
-            bound.name: bound.sample(start_rng, worlds)  # type: ignore[arg-type]
-            for bound in self._bound
-            if bound.variation.when == "start"
+            bound.name: bound.sample(start_rng, worlds) for bound in self._bound if bound.variation.when == "start"
         }
         self.object_rise = torch.zeros(worlds, device=self._device)
         """How far each object's centre, at rest on the table, lies above the nominal height (num_envs,) [m]."""
@@ -94,7 +94,7 @@ class WarpPhysics:
         self.object_rise[rows] = 0.0
         for bound in self._bound:
             start = self._start.get(bound.name)
-            values = bound.sample(self._rng, len(rows)) if start is None else start[rows]  # type: ignore[arg-type]
+            values = bound.sample(self._rng, len(rows)) if start is None else start[rows]
             self._write(bound, rows[~nominal], values[~nominal])
         for geoms, body, at, nominal_position in self._static_geoms:
             at[:, geoms] = nominal_position + self._views["body_pos"][:, None, body] - self._nominal["body_pos"][body]
@@ -110,7 +110,7 @@ class WarpPhysics:
         draws = values[:, bound.owners] if bound.parameter.kind else values[:, 0]
         new = _OPERATIONS[bound.operation](old, draws if old.ndim == draws.ndim else draws[..., 0])
         view[place] = new
-        self.object_rise[rows] += bound.rise(values)  # type: ignore[arg-type, operator]
+        self.object_rise[rows] += bound.rise(values)
         factor = values[:, bound.owners] if bound.operation == "scale" else (new / old)[..., None]
         for field, index, power in bound.along:
             if field not in _ABSENT:
@@ -125,6 +125,9 @@ class WarpPhysics:
             weld = warp.clone(self._model.eq_data)
             mujoco_warp.set_const(self._model, self._data, restore=False)
             warp.copy(self._model.eq_data, weld)
+        # MuJoCo Warp gives bodies that cannot turn the weight of their translation, where MuJoCo has 0.
+        weights = self._views["body_invweight0"]
+        weights *= self._nominal["body_invweight0"] != 0
 
     @property
     def _device(self) -> torch.device:
@@ -132,7 +135,8 @@ class WarpPhysics:
 
 
 def _fields(bounds: list[Bound]) -> set[str]:
-    return {field for bound in bounds for field in bound.fields} - {*_ABSENT}
+    fields = {field for bound in bounds for field in bound.fields} - {*_ABSENT}
+    return fields | {*_DERIVED} if any(bound.parameter.derived for bound in bounds) else fields
 
 
 def _is_index(index: Any) -> bool:
@@ -154,20 +158,21 @@ def _view(model: mujoco_warp.Model, field: str, nominal: mujoco.MjModel, worlds:
 
 
 def _static_geoms(
-    nominal: mujoco.MjModel, bounds: list[Bound], data: mujoco_warp.Data, views: Mapping[str, Tensor]
+    nominal: mujoco.MjModel, bounds: list[Bound], data: mujoco_warp.Data
 ) -> list[tuple[Tensor, int, Tensor, Tensor]]:
     """Geoms of bodies that stand in the world and are moved by a draw: their poses are computed once, and go along.
 
     Returns:
         Their indices, their body, where all geoms are (num_envs, ngeom, 3), and where they are nominally (g, 3) [m].
     """
-    found = []
-    at = warp.to_torch(data.geom_xpos)
+    at, found, scratch = warp.to_torch(data.geom_xpos), [], mujoco.MjData(nominal)
+    mujoco.mj_kinematics(nominal, scratch)
     for bound in bounds:
         if bound.parameter.field == "body_pos":
             for body in bound.place[0].tolist():
-                geoms = torch.as_tensor((nominal.geom_bodyid == body).nonzero()[0], device=at.device)
-                found.append((geoms, body, at, at[0, geoms].clone()))
+                geoms = (nominal.geom_bodyid == body).nonzero()[0]
+                position = torch.as_tensor(scratch.geom_xpos[geoms], dtype=at.dtype, device=at.device)
+                found.append((torch.as_tensor(geoms, device=at.device), body, at, position))
     return found
 
 

@@ -119,7 +119,7 @@ class WarpSimulation:
 
     def state(self) -> RobotState:
         """The present state of all worlds, tensors with leading axis num_envs."""
-        now = {name: values.clone() for name, values in self._readings.items()}
+        now: dict[str, Any] = {name: values.clone() for name, values in self._readings.items()}
         obj = None
         if self.task.contract.has_object:
             obj = ObjectState(
@@ -270,8 +270,8 @@ def _check_object(task: FetchTask) -> None:
         kind = task.model.geom("object0").type[0]
         if kind == mujoco.mjtGeom.mjGEOM_CYLINDER:
             raise BackendError(
-                f"{task.contract.task}: MuJoCo Warp gives a cylinder on a table one contact where MuJoCo gives four, and "
-                "the puck tumbles; use --sim cpu"
+                f"{task.contract.task}: MuJoCo Warp gives a cylinder on a table one contact where MuJoCo gives four, "
+                "and the puck tumbles; use --sim cpu"
             )
 
 
