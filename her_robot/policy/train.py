@@ -66,6 +66,8 @@ def train_command(
     if not resume:
         _refuse_existing_run(directory)
     console = Console()
+    if run_config.sim == "warp":
+        _check_warp(run_config, console)
     keep_freed_memory()
     with ExitStack() as stack:
         processes = Processes(run_config.device)
@@ -73,8 +75,6 @@ def train_command(
         processes.check_equal("configuration", configuration.dump_yaml(configuration.to_mapping(run_config)))
         check_memory(run_config, processes.device, processes.count_here)
         check_disk_space(directory, processes.count_here * replay_bytes(run_config))
-        if run_config.sim == "warp" and processes.is_writer:
-            console.print("MuJoCo Warp compiles its kernels when they are first used; that takes minutes, once")
         trainer = Trainer(run_config, directory, processes)
         stack.callback(trainer.close)
         if resume:
@@ -112,6 +112,13 @@ def _run(trainer: Trainer, directory: Path, console: Console, until_success: flo
     finally:
         for tracker in trackers:
             tracker.close()
+
+
+def _check_warp(config: TrainConfig, console: Console) -> None:
+    from her_robot.sim.warp.installation import check_installation
+
+    check_installation(config.device)
+    console.print("MuJoCo Warp compiles its kernels when they are first used; that takes minutes, once")
 
 
 def _follow(trainer: Trainer, until_success: float | None) -> None:

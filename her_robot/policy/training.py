@@ -270,9 +270,6 @@ def _environments(
     """A `BatchedGoalEnv` or a `WarpGoalEnv`, as `config.sim` says: one takes and gives arrays, the other tensors."""
     if config.sim == "cpu":
         return BatchedGoalEnv(config.task, count, threads, preset, AutoresetMode.DISABLED)
-    from her_robot.sim.warp.installation import check_installation
-
-    check_installation(str(device))
     from her_robot.sim.warp.goal_env import WarpGoalEnv
 
     return WarpGoalEnv(config.task, count, device, preset, AutoresetMode.DISABLED)

@@ -25,7 +25,7 @@ def check_installation(device: str) -> None:
     import warp
 
     # Before anything initialises it: it would print its version, devices and every kernel.
-    warp.config.quiet = True
+    warp.config.log_level = warp.LOG_ERROR
     if not device.startswith("cuda"):
         return
     if not torch.cuda.is_available():
