@@ -40,6 +40,13 @@ def to_float32(array: Array) -> Array:
     return array.astype(np.float32) if namespace(array) is np else array.float()
 
 
+def zeros_beside(array: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros in single precision, of the same kind and in the same place as `array`."""
+    if namespace(array) is np:
+        return np.zeros(shape, np.float32)
+    return sys.modules["torch"].zeros(shape, device=array.device)
+
+
 def like(array: Array, values: Any) -> Array:
     """Numbers, a sequence or an array as an array of the same kind, type and place as `array`."""
     if namespace(array) is np:

@@ -20,7 +20,7 @@ class ConstantPolicy(PolicyBundle):
         super().__init__(contract_of(task), {}, {})
         object.__setattr__(self, "action", np.array(action, np.float32))
 
-    def act(self, observation, desired_goal):
+    def act(self, observation, desired_goal, memory=None):
         assert observation.shape == (self.contract.observation_size,)
         assert np.isfinite(observation).all()
         return self.action
@@ -29,8 +29,11 @@ class ConstantPolicy(PolicyBundle):
 class PerfectArm:
     """Joints that are where they were told to be one period ago, and inputs that are all well."""
 
-    def __init__(self, task="fetch_push", action=(0.0, 0.0, 0.0, 0.0), profile=PROFILE, offsets=None, table=None):
-        self.controller = PolicyController(ConstantPolicy(task, action), profile, JointOffsets(offsets or {}), table)
+    def __init__(
+        self, task="fetch_push", action=(0.0, 0.0, 0.0, 0.0), profile=PROFILE, offsets=None, table=None, policy=None
+    ):
+        policy = policy or ConstantPolicy(task, action)
+        self.controller = PolicyController(policy, profile, JointOffsets(offsets or {}), table)
         self.contract, self.profile = self.controller.contract, self.controller.profile
         self.joints = profile.to_robot(np.array(profile.look[task]))
         self.velocities = np.zeros(7)

@@ -14,7 +14,7 @@ class ScriptedPick(PolicyBundle):
     def __init__(self):
         super().__init__(contract_of("fetch_pick_and_place"), {}, {})
 
-    def act(self, observation, desired_goal):
+    def act(self, observation, desired_goal, memory=None):
         return guide_pick(self.contract, observation[None], desired_goal[None])[0].astype(np.float32)
 
 

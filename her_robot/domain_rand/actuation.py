@@ -117,6 +117,18 @@ class Actuation:
             return {}
         return {"scale": float(scale[0]), "axis_scale": axis_scale.tolist()} | self._drawn(row)
 
+    def under_way(self) -> Array:
+        """What has been commanded and has not yet taken effect, summed over the periods to come, (num_envs, 3): waiting
+        actions, and how far a gripper that is told nothing more would still go on, in units of the action."""
+        xp = self._xp
+        waits = 1.0 * (xp.arange(len(self._pending))[:, None] < self._delay)
+        waiting = xp.einsum("pni,pn->ni", self._pending[:, :, :3], waits) * self._scale
+        smoothed = self._effective * self._smoothing / (1.0 - self._smoothing)
+        periods = xp.floor(xp.abs(self._effective) / self._slew_limit)
+        braked = self._effective * periods - xp.sign(self._effective) * self._slew_limit * periods * (periods + 1) / 2.0
+        going_on = xp.where(xp.abs(braked) > xp.abs(smoothed), braked, smoothed)
+        return xp.where(self._nominal[:, None], 0.0, waiting + going_on)
+
     def apply(self, actions: Array, finger_position: Array) -> Array:
         """The action that takes effect in this period, float32 (num_envs, 4).
 

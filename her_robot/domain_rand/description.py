@@ -22,8 +22,8 @@ class Line:
     """Of the preset, such as physics."""
     name: str
     """Of the parameter within the section, such as object_mass."""
-    nominal: str
-    """Value without randomisation; lowest and highest where elements differ."""
+    nominal: tuple[float, float]
+    """Value without randomisation: lowest and highest, as elements may differ."""
     unit: str
     """Of the nominal value, and of what is added or set; a factor has none."""
     low: float | None
@@ -35,8 +35,15 @@ class Line:
     when: When
     elements: tuple[str, ...] = ()
     """What of the model it concerns."""
-    draws: int = 1
-    """Numbers that are drawn at a time."""
+    components: tuple[str, ...] = ()
+    """Names of the numbers that are drawn at a time."""
+    deviation: float | None = None
+    """Standard deviation of a normal draw without limits."""
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether there is but one value."""
+        return self.low is not None and self.low == self.high
 
 
 @dataclass(frozen=True)
@@ -47,18 +54,20 @@ class _Field:
     nominal: float
     operation: Operation = "set"
     when: When = "episode"
-    draws: int = 1
+    axes: tuple[str, ...] = ()
 
+
+_XYZ, _FINGERS = ("x", "y", "z"), ("right", "left")
 
 FIELDS: dict[str, dict[str, _Field]] = {
     "actuation": {
         "delay_steps": _Field("periods", 0),
         "scale": _Field("1", 1, "scale"),
-        "axis_scale": _Field("1", 1, "scale", draws=3),
+        "axis_scale": _Field("1", 1, "scale", axes=_XYZ),
         "smoothing": _Field("1", 0),
         "slew_limit": _Field("/period", 2),
-        "noise": _Field("1", 0, "add", "step", 3),
-        "bias": _Field("1", 0, "add", draws=3),
+        "noise": _Field("1", 0, "add", "step", _XYZ),
+        "bias": _Field("1", 0, "add", axes=_XYZ),
         "loss": _Field("1", 0),
         "finger_speed": _Field("m/s", 5),
         "grip_lead": _Field("m", 0.1),
@@ -67,34 +76,38 @@ FIELDS: dict[str, dict[str, _Field]] = {
         "camera_rate": _Field("Hz", 25, when="start"),
         "camera_latency": _Field("s", 0),
         "position_noise": _Field("m", 0),
-        "position_bias": _Field("m", 0, "add", draws=3),
-        "position_drift": _Field("m", 0, "add", "step", 3),
+        "position_bias": _Field("m", 0, "add", axes=_XYZ),
+        "position_drift": _Field("m", 0, "add", "step", _XYZ),
         "yaw_noise": _Field("rad", 0),
         "dropout": _Field("1", 0),
         "occlusion_rate": _Field("1/s", 0),
-        "occlusion_duration": _Field("s", 0),
+        "occlusion_duration": _Field("s", 0, when="interval"),
         "gripper_radius": _Field("m", 0),
         "camera_range": _Field("m", 100),
-        "grip_noise": _Field("m", 0, "add", "step", 3),
-        "grip_bias": _Field("m", 0, "add", draws=3),
-        "grip_drift": _Field("m", 0, "add", "step", 3),
+        "grip_noise": _Field("m", 0, "add", "step", _XYZ),
+        "grip_bias": _Field("m", 0, "add", axes=_XYZ),
+        "grip_drift": _Field("m", 0, "add", "step", _XYZ),
         "grip_latency": _Field("s", 0),
-        "grip_velocity_noise": _Field("m/s", 0, "add", "step", 3),
-        "finger_noise": _Field("m", 0, "add", "step", 2),
-        "finger_velocity_noise": _Field("m/s", 0, "add", "step", 2),
+        "grip_velocity_noise": _Field("m/s", 0, "add", "step", _XYZ),
+        "finger_noise": _Field("m", 0, "add", "step", _FINGERS),
+        "finger_velocity_noise": _Field("m/s", 0, "add", "step", _FINGERS),
     },
     "timing": {"lateness_rate": _Field("1/s", np.inf)},
-    "pushes": {"rate": _Field("1/s", 0), "force": _Field("N", 0), "duration": _Field("s", 0)},
+    "pushes": {
+        "rate": _Field("1/s", 0),
+        "force": _Field("N", 0, when="interval"),
+        "duration": _Field("s", 0, when="interval"),
+    },
     "rendering": {
-        "camera_position": _Field("m", 0, "add", draws=3),
+        "camera_position": _Field("m", 0, "add", axes=_XYZ),
         "camera_rotation": _Field("deg", 0, "add"),
         "field_of_view": _Field("deg", 0, "add"),
-        "light_position": _Field("m", 0, "add", draws=3),
+        "light_position": _Field("m", 0, "add", axes=_XYZ),
         "light_intensity": _Field("1", 1, "scale"),
         "colors": _Field("1", 0),
         "textures": _Field("1", 0),
         "distractors": _Field("1", 0),
-        "distractor_size": _Field("m", 0, draws=3),
+        "distractor_size": _Field("m", 0, axes=_XYZ),
     },
 }
 """Of each section, what is drawn. What is left out is no draw: it says how others act."""
@@ -139,11 +152,11 @@ def _active(section: str, config: Any, fields: dict[str, _Field], has_object: bo
 
 
 def _physics_line(bound: Bound) -> Line:
-    variation, low, high = bound.variation, bound.nominal.min(), bound.nominal.max()
+    variation = bound.variation
     return Line(
         "physics",
         bound.name,
-        f"{low:.4g}" if low == high else f"{low:.4g} ... {high:.4g}",
+        (float(bound.nominal.min()), float(bound.nominal.max())),
         bound.parameter.unit,
         variation.low,
         variation.high,
@@ -151,11 +164,20 @@ def _physics_line(bound: Bound) -> Line:
         bound.operation,
         variation.when,
         bound.elements,
-        int(np.prod(bound.shape)),
+        _components(bound),
     )
 
 
+def _components(bound: Bound) -> tuple[str, ...]:
+    """One for each element that has a draw of its own, and for each axis."""
+    elements, axes = bound.shape
+    own = [f"{bound.name}[{element}]" for element in bound.elements] if bound.variation.independent else []
+    names = own if len(own) == elements else [bound.name]
+    return tuple(f"{name}.{axis}" for name in names for axis in _XYZ) if axes > 1 else tuple(names)
+
+
 def _line(section: str, name: str, field: _Field, value: Any) -> Line:
+    deviation = None
     if isinstance(value, Range):
         low, high, distribution = value.low, value.high, _distribution(value)
     elif isinstance(value, tuple):
@@ -163,10 +185,19 @@ def _line(section: str, name: str, field: _Field, value: Any) -> Line:
     elif field.operation == "set":
         low, high, distribution = float(value), float(value), "constant"
     else:
-        low, high, distribution = None, None, f"normal, σ {value:g}"
-    nominal = f"{field.nominal:g}"
+        low, high, distribution, deviation = None, None, f"normal, σ {value:g}", float(value)
     return Line(
-        section, name, nominal, field.unit, low, high, distribution, field.operation, field.when, draws=field.draws
+        section,
+        name,
+        (field.nominal, field.nominal),
+        field.unit,
+        low,
+        high,
+        distribution,
+        field.operation,
+        field.when,
+        components=tuple(f"{name}.{axis}" for axis in field.axes) or (name,),
+        deviation=deviation,
     )
 
 

@@ -87,8 +87,8 @@ def print_lines(console: Console, lines: Sequence[Line], title: str) -> None:
         if line.section != section:
             section = line.section
             table.add_row(f"[bold]{section}[/]")
-        nominal = f"{line.nominal} {_unit(line)}".rstrip()
-        draws = f", {line.draws} draws" if line.draws > 1 else ""
+        nominal = f"{_nominal(line)} {_unit(line)}".rstrip()
+        draws = f", {len(line.components)} draws" if len(line.components) > 1 else ""
         table.add_row(f"  {line.name}", nominal, _range(line), line.distribution + draws, line.operation, line.when)
     console.print(table)
 
@@ -209,6 +209,11 @@ def _summary(
 
 def _unit(line: Line) -> str:
     return "" if line.unit == "1" else line.unit
+
+
+def _nominal(line: Line) -> str:
+    low, high = line.nominal
+    return f"{low:.4g}" if low == high else f"{low:.4g} ... {high:.4g}"
 
 
 def _range(line: Line) -> str:

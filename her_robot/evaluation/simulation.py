@@ -100,8 +100,9 @@ def last_image(bundle: PolicyBundle, seed: int) -> np.ndarray:
 
 def _play(env: Any, bundle: PolicyBundle, observation: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     """Observations after each step of one episode that begins with `observation`."""
+    memory = bundle.memory()
     for _ in range(bundle.contract.episode_steps):
-        observation, *_ = env.step(bundle.act(observation["observation"], observation["desired_goal"]))
+        observation, *_ = env.step(bundle.act(observation["observation"], observation["desired_goal"], memory))
         yield observation
 
 

@@ -1,14 +1,26 @@
 """The optimiser of a network."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from her_robot.policy.perceptron import Perceptron
+
+class Network(Protocol):
+    """What is changed by an optimiser."""
+
+    parameters: Tensor
+    """All of them, (count,)."""
+    gradient: Tensor
+    """The same of the last backward pass, (count,)."""
+
+    def refresh(self) -> None:
+        """Take over parameters that were changed from outside."""
+        ...
 
 
-def adam(network: Perceptron, learning_rate: float, moments: Mapping[str, Tensor] | None = None) -> torch.optim.Adam:
+def adam(network: Network, learning_rate: float, moments: Mapping[str, Tensor] | None = None) -> torch.optim.Adam:
     """Adam (Kingma and Ba 2015, arXiv 1412.6980) over all parameters of a network as one vector.
 
     Args:

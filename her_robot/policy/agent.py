@@ -4,11 +4,12 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from her_robot.policy.adam import adam
+from her_robot.policy.adam import Network, adam
 from her_robot.policy.config import AgentConfig, NetworkConfig
 from her_robot.policy.perceptron import Perceptron
 from her_robot.policy.precision import product_dtype
@@ -19,9 +20,9 @@ class Batch:
     """Transitions as the networks see them; the first axis is the transition."""
 
     inputs: Tensor
-    """(n, inputs)."""
+    """(n, inputs + privileged): what all see, then what critics alone do."""
     next_inputs: Tensor
-    """(n, inputs), one or several steps later."""
+    """(n, inputs + privileged), one or several steps later."""
     actions: Tensor
     """(n, actions)."""
     rewards: Tensor
@@ -46,83 +47,36 @@ Average = Callable[[Tensor], None]
 """Averages a tensor over the processes of a data-parallel run, in place."""
 
 
-class Agent(ABC):
-    """An actor-critic. Values lie in [-1 / (1 - gamma), 0], as rewards lie in [-1, 0]: targets are clipped to that."""
+N = TypeVar("N", bound=Network)
+
+
+class ActorCritic(ABC, Generic[N]):
+    """An actor, critics, targets that follow them, and optimisers.
+
+    Values lie in [-1 / (1 - gamma), 0], as rewards lie in [-1, 0]: targets are clipped to that.
+    """
 
     critics = 1
     """How many critics there are; the target is the smallest of their values."""
     _actor_optimizer: torch.optim.Optimizer
     """What changes the actor; each algorithm makes its own."""
 
-    def __init__(
-        self,
-        inputs: int,
-        actions: int,
-        network: NetworkConfig,
-        config: AgentConfig,
-        device: torch.device,
-        generator: torch.Generator,
-        average: Average = lambda tensor: None,
-        beside: bool = False,
-    ) -> None:
+    def __init__(self, actor: N, critics: list[N], config: AgentConfig, average: Average) -> None:
         """
         Args:
-            inputs: size of what the actor sees.
-            actions: size of what it does.
-            network: shape of actor and critics.
+            actor: as it begins.
+            critics: as they begin.
             config: how they learn.
-            device: where they live.
-            generator: source of random draws, on that device.
             average: called on every gradient before it is applied.
-            beside: update the actor in a process of its own, where the algorithm allows that.
         """
-        self._config, self._generator, self._average = config, generator, average
-        self._beside = beside
-        self.device = device
-        self.inputs = inputs
-
-        def perceptron(inputs: int, outputs: int) -> Perceptron:
-            dtype = product_dtype(network, device)
-            return Perceptron(inputs, network.hidden_sizes, outputs, network.layer_norm, device, dtype, generator)
-
-        self.actor = perceptron(inputs, self.actor_outputs(actions))
-        self.critic = [perceptron(inputs + actions, 1) for _ in range(self.critics)]
+        self._config, self._average = config, average
+        self.actor, self.critic = actor, critics
         self.averaged_actor = copy.deepcopy(self.actor) if config.actor_averaging else self.actor
         """What is measured and exported."""
         self._target_actor = copy.deepcopy(self.actor)
         self._target_critic = copy.deepcopy(self.critic)
         self._critic_optimizers = [adam(critic, config.learning_rate) for critic in self.critic]
         self.updates = 0
-
-    @staticmethod
-    def actor_outputs(actions: int) -> int:
-        """How many outputs an actor of so many actions has."""
-        return actions
-
-    def update(self, batch: Batch, imitation: float = 0.0) -> tuple[Tensor, Tensor | None]:
-        """One step of the critics and, when it is due, of the actor and of the targets.
-
-        Args:
-            batch: what to learn from.
-            imitation: weight of the squared difference from the guide's actions.
-
-        Returns:
-            The critics' loss and, where the actor changed, the mean value of its actions before.
-        """
-        self.updates += 1
-        loss = self._update_critics(batch)
-        value = self._update_actor(batch, imitation) if self.updates % self._config.actor_interval == 0 else None
-        if self.updates % self._config.target_interval == 0:
-            self._update_targets()
-        return loss, value
-
-    @abstractmethod
-    def _next_value(self, next_inputs: Tensor) -> Tensor:
-        """Value (n,) of being at `next_inputs` (n, inputs) and acting by the policy."""
-
-    @abstractmethod
-    def _update_actor(self, batch: Batch, imitation: float) -> Tensor | None:
-        """One step of the actor, or the beginning of one; returns the mean value of its actions if it changed."""
 
     def settle(self) -> Tensor | None:
         """Finish what goes on beside; returns the mean value of the actor's actions if it changed."""
@@ -132,26 +86,7 @@ class Agent(ABC):
         """End what goes on beside; what is not settled is lost."""
         return
 
-    def _update_critics(self, batch: Batch) -> Tensor:
-        lowest = -1.0 / (1.0 - self._config.gamma)
-        # A time limit is no terminal state: every transition bootstraps.
-        target = (batch.rewards + batch.discounts * self._next_value(batch.next_inputs)).clamp_(lowest, 0.0)
-        inputs = torch.cat([batch.inputs, batch.actions], dim=-1)
-        losses = []
-        for critic, optimizer in zip(self.critic, self._critic_optimizers, strict=True):
-            value, tape = critic.forward(inputs)
-            error = value.squeeze(-1) - target
-            critic.backward(tape, (2.0 / len(error)) * error[:, None])
-            self._step(critic, optimizer)
-            losses.append(error.square().mean())
-        return torch.stack(losses).mean()
-
-    def _target_value(self, inputs: Tensor, actions: Tensor) -> Tensor:
-        """Smallest value (n,) that the target critics give to actions."""
-        values = [critic(torch.cat([inputs, actions], dim=-1)).squeeze(-1) for critic in self._target_critic]
-        return values[0] if len(values) == 1 else torch.minimum(*values)
-
-    def _step(self, network: Perceptron, optimizer: torch.optim.Optimizer) -> None:
+    def _step(self, network: N, optimizer: torch.optim.Optimizer) -> None:
         self._average(network.gradient)
         optimizer.step()
         network.refresh()
@@ -190,7 +125,7 @@ class Agent(ABC):
                     moment.copy_(state[f"{name}.{key}"])
         self.updates = int(state["updates"])
 
-    def _networks(self) -> dict[str, Perceptron]:
+    def _networks(self) -> dict[str, N]:
         averaged = {} if self.averaged_actor is self.actor else {"averaged_actor": self.averaged_actor}
         return {
             "actor": self.actor,
@@ -203,3 +138,92 @@ class Agent(ABC):
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         optimizers = {f"critic_optimizer{i}": optimizer for i, optimizer in enumerate(self._critic_optimizers)}
         return {"actor_optimizer": self._actor_optimizer, **optimizers}
+
+
+class Agent(ActorCritic[Perceptron]):
+    """An actor-critic of feed-forward networks."""
+
+    def __init__(
+        self,
+        inputs: int,
+        actions: int,
+        network: NetworkConfig,
+        config: AgentConfig,
+        device: torch.device,
+        generator: torch.Generator,
+        average: Average = lambda tensor: None,
+        beside: bool = False,
+        privileged: int = 0,
+    ) -> None:
+        """
+        Args:
+            inputs: size of what the actor sees.
+            actions: size of what it does.
+            network: shape of actor and critics.
+            config: how they learn.
+            device: where they live.
+            generator: source of random draws, on that device.
+            average: called on every gradient before it is applied.
+            beside: update the actor in a process of its own, where the algorithm allows that.
+            privileged: size of what critics see besides.
+        """
+        self._generator, self._beside = generator, beside
+        self.device = device
+        self.inputs = inputs
+
+        def perceptron(inputs: int, outputs: int) -> Perceptron:
+            dtype = product_dtype(network, device)
+            return Perceptron(inputs, network.hidden_sizes, outputs, network.layer_norm, device, dtype, generator)
+
+        actor = perceptron(inputs, self.actor_outputs(actions))
+        critics = [perceptron(inputs + privileged + actions, 1) for _ in range(self.critics)]
+        super().__init__(actor, critics, config, average)
+
+    @staticmethod
+    def actor_outputs(actions: int) -> int:
+        """How many outputs an actor of so many actions has."""
+        return actions
+
+    def update(self, batch: Batch, imitation: float = 0.0) -> tuple[Tensor, Tensor | None]:
+        """One step of the critics and, when it is due, of the actor and of the targets.
+
+        Args:
+            batch: what to learn from.
+            imitation: weight of the squared difference from the guide's actions.
+
+        Returns:
+            The critics' loss and, where the actor changed, the mean value of its actions before.
+        """
+        self.updates += 1
+        loss = self._update_critics(batch)
+        value = self._update_actor(batch, imitation) if self.updates % self._config.actor_interval == 0 else None
+        if self.updates % self._config.target_interval == 0:
+            self._update_targets()
+        return loss, value
+
+    @abstractmethod
+    def _next_value(self, next_inputs: Tensor) -> Tensor:
+        """Value (n,) of being at `next_inputs` (n, inputs + privileged) and acting by the policy."""
+
+    @abstractmethod
+    def _update_actor(self, batch: Batch, imitation: float) -> Tensor | None:
+        """One step of the actor, or the beginning of one; returns the mean value of its actions if it changed."""
+
+    def _update_critics(self, batch: Batch) -> Tensor:
+        lowest = -1.0 / (1.0 - self._config.gamma)
+        # A time limit is no terminal state: every transition bootstraps.
+        target = (batch.rewards + batch.discounts * self._next_value(batch.next_inputs)).clamp_(lowest, 0.0)
+        inputs = torch.cat([batch.inputs, batch.actions], dim=-1)
+        losses = []
+        for critic, optimizer in zip(self.critic, self._critic_optimizers, strict=True):
+            value, tape = critic.forward(inputs)
+            error = value.squeeze(-1) - target
+            critic.backward(tape, (2.0 / len(error)) * error[:, None])
+            self._step(critic, optimizer)
+            losses.append(error.square().mean())
+        return torch.stack(losses).mean()
+
+    def _target_value(self, inputs: Tensor, actions: Tensor) -> Tensor:
+        """Smallest value (n,) that the target critics give to actions."""
+        values = [critic(torch.cat([inputs, actions], dim=-1)).squeeze(-1) for critic in self._target_critic]
+        return values[0] if len(values) == 1 else torch.minimum(*values)

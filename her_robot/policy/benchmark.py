@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from her_robot.configuration import write_atomically
 from her_robot.contract import Contract, contract_of
 from her_robot.errors import ConfigurationError
-from her_robot.policy.agent import Batch
+from her_robot.policy.agent import Agent, Batch
 from her_robot.policy.config import TrainConfig, load_config
 from her_robot.policy.learner import ALGORITHMS, Learner
 from her_robot.policy.precision import product_dtype
@@ -115,7 +115,11 @@ def contenders(config: TrainConfig) -> tuple[dict[str, Run], int]:
     learner = Learner(contract, config)
     learner.take_in(_random_episodes(contract))
     updates = np.lcm(config.agent.actor_interval, config.agent.target_interval).item()
-    batch = _random_batch(learner, config.batch_size)
+    batch, agent = _random_batch(learner, config.batch_size), learner.agent
+    if not isinstance(agent, Agent):
+        raise ConfigurationError(
+            f"network.recurrent is {config.network.recurrent}: only feed-forward ones are measured"
+        )
 
     def learn() -> int:
         learner.learn(updates)
@@ -123,7 +127,7 @@ def contenders(config: TrainConfig) -> tuple[dict[str, Run], int]:
 
     def update() -> int:
         for _ in range(updates):
-            learner.agent.update(batch)
+            agent.update(batch)
         return updates
 
     with ProductRecorder() as recorder:
@@ -188,7 +192,9 @@ def _config(task: str, algorithm: str, batch_size: int, precision: str) -> Train
 
 def _random_batch(learner: Learner, size: int) -> Batch:
     generator = torch.Generator().manual_seed(0)
-    inputs, next_inputs = torch.randn((2, size, learner.inputs.size), generator=generator)
+    inputs, next_inputs = torch.randn(
+        (2, size, learner.inputs.size + learner.inputs.privileged_size), generator=generator
+    )
     actions = torch.rand((size, learner.contract.action_size), generator=generator).mul_(2.0).sub_(1.0)
     return Batch(inputs, next_inputs, actions, -torch.ones(size), torch.full((size,), 0.98))
 

@@ -17,16 +17,32 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from her_robot import resources
+from her_robot import configuration, resources
 from her_robot.configuration import write_atomically
 from her_robot.contract import CONTRACTS, Contract, contract_of, differences, goal_difference
-from her_robot.errors import BundleError
+from her_robot.errors import BundleError, ConfigurationError
+from her_robot.policy import lstm
+from her_robot.policy.episode_memory import EpisodeMemory
 
-FORMAT_VERSION = 1
+FORMAT_VERSION, MEMORY_FORMAT_VERSION = 1, 2
+"""Of a policy that sees the present alone, and of one that remembers: a her_robot that cannot run that, refuses it."""
 _JSON_FILE, _TENSOR_FILE = "policy.json", "policy.safetensors"
 _LAYER_NORM_EPSILON = 1e-5
 _GOLDEN_TOLERANCE = 1e-4
 """Largest difference of a replayed action: float32 sums in another order differ by about 1e-6."""
+
+
+@dataclass(frozen=True)
+class MemoryContract:
+    """What of an episode a policy remembers."""
+
+    history: int = 0
+    """How many pairs of observation and action before the present observation it sees."""
+    recurrent_size: int = 0
+    """Units of its LSTM; 0 where it has none."""
+
+    def __bool__(self) -> bool:
+        return self != MemoryContract()
 
 
 @dataclass(frozen=True)
@@ -38,30 +54,72 @@ class PolicyBundle:
     """How the policy was made and how well it works: training, randomisation, versions, success."""
     tensors: Mapping[str, np.ndarray]
     path: Path | None = None
+    remembers: MemoryContract = MemoryContract()
 
-    def act(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+    def memory(self) -> EpisodeMemory:
+        """What this policy remembers at the start of an episode: nothing."""
+        # An LSTM sees its last action beside the present.
+        return EpisodeMemory(1 if self.remembers.recurrent_size else self.remembers.history, self.contract.action_size)
+
+    def act(self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory | None = None) -> np.ndarray:
         """Deterministic actions in [-1, 1].
 
         Args:
             observation: (..., observation_size), in the contract's order and units.
             desired_goal: (..., goal_size).
+            memory: of the episode so far, from `memory()`; it takes in this step. A policy that remembers nothing needs
+                none.
 
         Returns:
             (..., action_size) float32.
 
         Raises:
-            ValueError: a last axis of another size than the contract's.
+            ValueError: a last axis of another size than the contract's, or no memory where the policy has one.
         """
         sizes = observation.shape[-1], desired_goal.shape[-1]
         expected = self.contract.observation_size, self.contract.goal_size
         if sizes != expected:
             raise ValueError(f"observation and goal have sizes {sizes}; {self.contract.task} has {expected}")
+        if not self.remembers:
+            return self._network(self._inputs(observation, desired_goal))
+        if memory is None:
+            raise ValueError("this policy remembers its episode: give act() the same memory() at every step of it")
+        seen = [self._inputs(observation, desired_goal)]
+        if self.remembers.history:
+            seen.append(self._past(observation, desired_goal, memory))
+        if self.remembers.recurrent_size:
+            seen.append(self._recall(seen[0], observation, memory))
+        action = self._network(np.concatenate(seen, axis=-1))
+        memory.record(observation, action)
+        return action
+
+    def _inputs(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+        """What the network sees of the present, float32 (..., inputs)."""
+        everything = self._everything(observation, desired_goal)
+        return everything[..., self.tensors["inputs.columns"]] if "inputs.columns" in self.tensors else everything
+
+    def _past(self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory) -> np.ndarray:
+        """What the network sees of the past, float32 (..., history * (inputs without the goal + action_size))."""
+        observations, actions = memory.before(observation)
+        goals = np.broadcast_to(desired_goal[..., None, :], (*observations.shape[:-1], desired_goal.shape[-1]))
+        seen = self._everything(observations, goals)[..., self.tensors["inputs.past_columns"]]
+        return np.concatenate([seen, actions], axis=-1).reshape(*observation.shape[:-1], -1)
+
+    def _recall(self, present: np.ndarray, observation: np.ndarray, memory: EpisodeMemory) -> np.ndarray:
+        """What the LSTM makes of the episode so far, float32 (..., recurrent_size)."""
+        _, actions = memory.before(observation)
+        state = memory.state or lstm.initial_state(self.tensors, present.shape[:-1])
+        memory.state = lstm.step(self.tensors, np.concatenate([present, actions[..., 0, :]], axis=-1), state)
+        return memory.state[0]
+
+    def _everything(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
         seen = {"observation": observation, "goal": desired_goal}
         if "normalizer.difference.mean" in self.tensors:
             seen["difference"] = goal_difference(self.contract, observation, desired_goal)
-        hidden = np.concatenate([self._normalized(*item) for item in seen.items()], axis=-1).astype(np.float32)
-        if "inputs.columns" in self.tensors:
-            hidden = hidden[..., self.tensors["inputs.columns"]]
+        return np.concatenate([self._normalized(*item) for item in seen.items()], axis=-1).astype(np.float32)
+
+    def _network(self, hidden: np.ndarray) -> np.ndarray:
+        """Actions (..., action_size) for what the network sees (..., inputs)."""
         depth = sum(name.endswith(".weight") and name.startswith("layer") for name in self.tensors)
         for index in range(depth):
             hidden = hidden @ self.tensors[f"layer{index}.weight"].T + self.tensors[f"layer{index}.bias"]
@@ -81,13 +139,26 @@ class PolicyBundle:
         return centred / scale * self.tensors[f"norm{index}.weight"] + self.tensors[f"norm{index}.bias"]
 
     def with_golden_trace(self, observation: np.ndarray, desired_goal: np.ndarray) -> "PolicyBundle":
-        """This bundle with a trace of inputs and its own actions, to be replayed whenever it is loaded."""
+        """This bundle with a trace of inputs and its own actions, to be replayed whenever it is loaded.
+
+        Args:
+            observation: (n, observation_size), or (n, steps, observation_size): episodes, for a policy that remembers.
+            desired_goal: (n, goal_size).
+        """
         trace = {
             "golden.observation": observation.astype(np.float32),
             "golden.desired_goal": desired_goal.astype(np.float32),
         }
-        trace["golden.action"] = self.act(*trace.values())
+        trace["golden.action"] = self._play(*trace.values())
         return dataclasses.replace(self, tensors={**self.tensors, **trace})
+
+    def _play(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+        """Actions for a golden trace's inputs, one by one or, of a policy that remembers, step by step."""
+        if not self.remembers:
+            return self.act(observation, desired_goal)
+        memory = self.memory()
+        steps = np.moveaxis(observation, 1, 0)
+        return np.stack([self.act(step, desired_goal, memory) for step in steps], axis=1)
 
     def with_card(self, **entries: Any) -> "PolicyBundle":
         """This bundle with more entries on its card."""
@@ -97,9 +168,10 @@ class PolicyBundle:
         """Write both files, each atomically; the JSON file, which names the other's hash, comes last."""
         payload = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in self.tensors.items()})
         content = {
-            "format_version": FORMAT_VERSION,
+            "format_version": MEMORY_FORMAT_VERSION if self.remembers else FORMAT_VERSION,
             "task": self.contract.task,
             "contract": _plain(self.contract),
+            **({"memory": dataclasses.asdict(self.remembers)} if self.remembers else {}),
             "tensors_sha256": hashlib.sha256(payload).hexdigest(),
             **self.card,
         }
@@ -127,8 +199,8 @@ class PolicyBundle:
             tensors = safetensors.numpy.load(payload)
         except (safetensors.SafetensorError, ValueError, KeyError) as error:
             raise BundleError(f"{directory / _TENSOR_FILE}: not a safetensors file: {error}") from None
-        card = {key: value for key, value in content.items() if key not in _RESERVED}
-        bundle = cls(contract_of(content["task"]), card, tensors, directory)
+        card = {key: value for key, value in content.items() if key not in (*_RESERVED, "memory")}
+        bundle = cls(contract_of(content["task"]), card, tensors, directory, _memory_contract(directory, content))
         bundle._replay_golden_trace()
         return bundle
 
@@ -137,8 +209,8 @@ class PolicyBundle:
             observation, goal, expected = (
                 self.tensors[f"golden.{part}"] for part in ("observation", "desired_goal", "action")
             )
-            error = float(np.abs(self.act(observation, goal) - expected).max())
-        except (KeyError, ValueError) as missing:
+            error = float(np.abs(self._play(observation, goal) - expected).max())
+        except (KeyError, IndexError, ValueError) as missing:
             raise BundleError(f"{self.path}: the tensors do not make a policy: {missing}") from None
         if not error <= _GOLDEN_TOLERANCE:
             raise BundleError(
@@ -171,9 +243,10 @@ def _check_content(directory: Path, content: dict[str, Any], payload: bytes, tas
     missing = [key for key in _RESERVED if key not in content]
     if missing:
         raise BundleError(f"{where}: missing {', '.join(missing)}; this is not a policy bundle, or a truncated one")
-    if content["format_version"] != FORMAT_VERSION:
+    if content["format_version"] not in (FORMAT_VERSION, MEMORY_FORMAT_VERSION):
         raise BundleError(
-            f"{where}: format version {content['format_version']!r}, this her_robot reads version {FORMAT_VERSION}"
+            f"{where}: format version {content['format_version']!r}, this her_robot reads version {FORMAT_VERSION} and "
+            f"{MEMORY_FORMAT_VERSION}"
         )
     if content["sha256"] != _content_hash(content):
         raise BundleError(
@@ -188,6 +261,22 @@ def _check_content(directory: Path, content: dict[str, Any], payload: bytes, tas
     differing = differences(_plain(contract_of(content["task"])), content["contract"])
     if differing:
         raise BundleError(f"{where}: made for another contract:\n  " + "\n  ".join(differing))
+
+
+def _memory_contract(directory: Path, content: dict[str, Any]) -> MemoryContract:
+    """What a bundle's policy remembers.
+
+    Raises:
+        BundleError: it is not said, or is something that this version does not know.
+    """
+    if content["format_version"] == FORMAT_VERSION:
+        return MemoryContract()
+    try:
+        return configuration.build(MemoryContract, content["memory"], f"{directory / _JSON_FILE}: memory")
+    except KeyError:
+        raise BundleError(f"{directory / _JSON_FILE}: missing memory, what the policy remembers") from None
+    except ConfigurationError as error:
+        raise BundleError(str(error)) from None
 
 
 def _read_json(directory: Path) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def bench_train(
 
     Raises:
         UnknownNameError: no such task or preset.
-        ConfigurationError: a budget that is not above 0, or a negative seed.
+        ConfigurationError: a budget that is not above 0, a negative seed, or a preset whose policies remember.
     """
     if not budget_s > 0:
         raise ConfigurationError(f"--budget is {budget_s:g} s; it must be above 0")
@@ -98,7 +98,7 @@ def train_ours(config: TrainConfig, budget: Budget) -> Act:
         trainer = Trainer(config, Path(directory))
 
         def act(observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
-            return policy.act(observation[None], desired_goal[None])[0]
+            return policy.act(observation[None], desired_goal[None], policy.memory())[0]
 
         try:
             budget.begin()
@@ -152,11 +152,19 @@ def _config(task: str, preset: str | None, seed: int) -> tuple[str, TrainConfig]
     quiet = [f"seed={seed}", f"total_steps={_NEVER}", f"checkpoint_interval={_NEVER}"]
     quiet += [f"evaluation.interval_steps={_NEVER}", "evaluation.episodes=1"]
     if preset is not None:
-        return preset, load_config(task, preset, quiet)
+        return preset, _without_memory(load_config(task, preset, quiet), preset)
     try:
         return PRESET, load_config(task, PRESET, quiet)
     except UnknownNameError:
-        return task, load_config(task, None, quiet)
+        return task, _without_memory(load_config(task, None, quiet), task)
+
+
+def _without_memory(config: TrainConfig, preset: str) -> TrainConfig:
+    if config.network.remembers:
+        raise ConfigurationError(
+            f"preset {preset}: its policies remember their episode; those that are compared see the present alone"
+        )
+    return config
 
 
 def draw(results: list[dict[str, Any]]) -> bytes:

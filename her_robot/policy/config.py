@@ -22,8 +22,24 @@ class NetworkConfig:
     positions: Literal["absolute", "relative"] = "absolute"
     """`relative` leaves out the horizontal coordinates of gripper, object and goal, so that what was learnt in one
     place holds in all: networks then see distances alone. It needs goal_difference."""
+    history: int = 0
+    """How many pairs of observation and action before the present observation the networks see as well: what is still
+    under way, where actions or images are late. Each is one control period."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the products between hidden layers in training; `auto` is bfloat16 where the machine is far faster with it."""
+
+    recurrent: Literal["none", "lstm"] = "none"
+    """`lstm` gives actor and critics a memory of the whole episode, learned from whole episodes."""
+    recurrent_size: int = 64
+    """Units of that memory."""
+    asymmetric: bool = False
+    """Show the critics and a scripted guide, which only training needs, the true state: the critics beside what the
+    sensors tell (Pinto et al. 2017) and with what was drawn for the episode, the guide in its stead."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a policy depends on more of its episode than the present."""
+        return self.history > 0 or self.recurrent != "none"
 
 
 @dataclass(frozen=True)
@@ -156,7 +172,7 @@ class TrainConfig:
     updates_per_cycle: int = 400
     """Updates after each cycle of num_envs episodes."""
     batch_size: int = 256
-    """Transitions in an update."""
+    """Transitions in an update; a recurrent network learns from as many whole episodes as hold so many."""
     buffer_steps: int = 1_000_000
     """Transitions kept for replay."""
     warmup_steps: int = 3_200
@@ -212,12 +228,21 @@ class TrainConfig:
                 raise ValueError(f"{name} must lie in [0, 1], found {value}")
         if not 0.0 < self.agent.gamma < 1.0:
             raise ValueError(f"agent.gamma must lie between 0 and 1, found {self.agent.gamma}")
-        if self.num_threads < 0 or self.warmup_steps < 0:
-            raise ValueError("num_threads and warmup_steps must not be negative")
+        if self.num_threads < 0 or self.warmup_steps < 0 or self.network.history < 0:
+            raise ValueError("num_threads, warmup_steps and network.history must not be negative")
+        if self.sim == "warp" and self.network.asymmetric:
+            raise ValueError("network.asymmetric is not known to sim=warp yet; leave it out, or set sim=cpu")
         if self.network.positions == "relative" and not self.network.goal_difference:
             raise ValueError("network.positions is relative: network.goal_difference must be true")
         if not self.network.hidden_sizes or min(self.network.hidden_sizes) < 1:
             raise ValueError(f"network.hidden_sizes must be positive, found {list(self.network.hidden_sizes)}")
+        if self.network.recurrent != "none":
+            if self.network.history:
+                raise ValueError(f"network.recurrent is {self.network.recurrent}: network.history must be 0")
+            if self.agent.algorithm == "sac":
+                raise ValueError(f"network.recurrent is {self.network.recurrent}: agent.algorithm must be ddpg or td3")
+            if self.network.recurrent_size < 1:
+                raise ValueError(f"network.recurrent_size must be above 0, found {self.network.recurrent_size}")
         contract = contract_of(self.task)
         if self.buffer_steps < self.num_envs * contract.episode_steps:
             raise ValueError(

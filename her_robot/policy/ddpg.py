@@ -22,7 +22,7 @@ class Ddpg(Agent):
         self._improver = Improver(improvement, self._beside)
 
     def _next_value(self, next_inputs: Tensor) -> Tensor:
-        return self._target_value(next_inputs, torch.tanh(self._target_actor(next_inputs)))
+        return self._target_value(next_inputs, torch.tanh(self._target_actor(next_inputs[:, : self.inputs])))
 
     def _update_actor(self, batch: Batch, imitation: float) -> Tensor | None:
         value = self.settle()
@@ -49,7 +49,7 @@ class Td3(Ddpg):
     critics = 2
 
     def _next_value(self, next_inputs: Tensor) -> Tensor:
-        actions = torch.tanh(self._target_actor(next_inputs))
+        actions = torch.tanh(self._target_actor(next_inputs[:, : self.inputs]))
         noise = torch.empty_like(actions).normal_(generator=self._generator).mul_(self._config.target_noise)
         noise.clamp_(-self._config.target_noise_clip, self._config.target_noise_clip)
         return self._target_value(next_inputs, (actions + noise).clamp_(-1.0, 1.0))

@@ -9,25 +9,28 @@ import numpy as np
 
 from her_robot import arrays
 from her_robot.contract import Contract
+from her_robot.policy.acting import Policy
 from her_robot.policy.config import ExplorationConfig
+from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.policy.guide import GUIDES, approach_object
-from her_robot.policy.learner import Policy
 from her_robot.policy.replay import Episodes
 
 
 class Explorer:
     """Plays one episode in every environment at a time."""
 
-    def __init__(self, env: Any, config: ExplorationConfig, rng: Any) -> None:
+    def __init__(self, env: Any, config: ExplorationConfig, rng: Any, with_truth: bool = False) -> None:
         """
         Args:
-            env: a `BatchedGoalEnv` or a `WarpGoalEnv`.
-            config: how episodes depart from the policy.
-            rng: source of the draws: a `numpy.random.Generator`, or a `DeviceGenerator` on the environments' device.
+            env: a `BatchedGoalEnv` or a `WarpGoalEnv` that resets all its rows together.
+            config: how it explores.
+            rng: source of its draws: a `numpy.random.Generator`, or a `DeviceGenerator` on the environments' device.
+            with_truth: record the truth as well, and what was drawn for the episodes.
         """
         self._env, self._config, self._rng = env, config, rng
         self._contract: Contract = env.contract
         self._guide = GUIDES.get(env.contract.task)
+        self._with_truth = with_truth
         self._near = config.approach_distance if env.contract.gripper_blocked else config.grasp_distance
 
     def play(self, policy: Policy | None) -> Episodes:
@@ -37,18 +40,26 @@ class Explorer:
         desired = observation["desired_goal"]
         approaching, guided_steps = self._draw_guidance()
         observations, achieved, actions = [observation["observation"]], [observation["achieved_goal"]], []
+        truths = [env.true_observation()] if self._with_truth else []
+        memory = policy.memory() if policy else EpisodeMemory(0, self._contract.action_size)
         for step in range(self._contract.episode_steps):
-            action = self._action(policy, observation["observation"], desired, approaching, step < guided_steps)
+            seen = observation["observation"]
+            action = self._action(policy, memory, seen, desired, approaching, step < guided_steps)
+            memory.record(seen, action)
             observation, *_ = env.step(action)
             observations.append(observation["observation"])
             achieved.append(observation["achieved_goal"])
             actions.append(action)
+            if self._with_truth:
+                truths.append(env.true_observation())
         xp = arrays.namespace(desired)
         return Episodes(
             observation=arrays.to_float32(xp.stack(observations, axis=1)),
             achieved_goal=arrays.to_float32(xp.stack(achieved, axis=1)),
             desired_goal=arrays.to_float32(desired),
             action=arrays.to_float32(xp.stack(actions, axis=1)),
+            truth=arrays.to_float32(xp.stack(truths, axis=1)) if self._with_truth else None,
+            parameters=env.parameters if self._with_truth else None,
         )
 
     def _draw_guidance(self) -> tuple[np.ndarray, np.ndarray]:
@@ -62,6 +73,7 @@ class Explorer:
     def _action(
         self,
         policy: Policy | None,
+        memory: EpisodeMemory,
         observation: np.ndarray,
         desired_goal: np.ndarray,
         approaching: np.ndarray,
@@ -69,13 +81,14 @@ class Explorer:
     ) -> np.ndarray:
         rng, config, shape = self._rng, self._config, (len(observation), self._contract.action_size)
         uniform = rng.uniform(-1.0, 1.0, shape)
-        action = policy.explore(observation, desired_goal, rng) if policy else arrays.copy(uniform)
+        action = policy.explore(observation, desired_goal, memory, rng) if policy else arrays.copy(uniform)
         if approaching.any():
             towards, distance = approach_object(self._contract, observation)
             approaching &= distance > self._near
             action[approaching] = towards[approaching]
         if guided.any() and self._guide is not None:
-            action[guided] = self._guide(self._contract, observation[guided], desired_goal[guided])
+            seen = self._env.true_observation() if self._with_truth else observation
+            action[guided] = self._guide(self._contract, seen[guided], desired_goal[guided])
         xp = arrays.namespace(action)
         action = xp.clip(action + config.noise * rng.standard_normal(shape), -1.0, 1.0)
         explores = rng.random(len(action)) < config.random_action

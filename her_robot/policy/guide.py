@@ -30,11 +30,11 @@ _HELD_GAP, _OPEN_GAP = 0.0525, 0.07
 """With a smaller gap, fingers around the object hold it; with a larger one, they pass over it [m]."""
 _ABOVE = 0.09
 """Open fingers pass over the object with the grip point this far above its centre [m]."""
-_PICK_GAIN = 12.0
+_PICK_GAIN = 9.0
 """Action per metre of error."""
 _DESCENT = 3.0
 """Open fingers stay at least this many times as high above the object as they are aside of it."""
-_GAIN = 15.0
+_GAIN = 10.0
 """Action per metre of error: one period's displacement is 0.05 m times the action."""
 
 

@@ -73,13 +73,13 @@ class Improvement:
         """One step by the critics' present parameters; returns the mean value of the actor's actions before it.
 
         Args:
-            inputs: of the actor, (n, inputs).
+            inputs: (n, inputs + privileged), of which the actor sees what all see.
             guide_actions: what the guide would do, (n, actions); None where it takes no part.
             imitation: weight of the mean squared difference from the guide's actions.
         """
         for critic in self.critics:
             critic.refresh()
-        outputs, tape = self.actor.forward(inputs)
+        outputs, tape = self.actor.forward(inputs[:, : self.actor.inputs])
         actions = torch.tanh(outputs)
         value, gradient_of_value = value_gradient(self.critics, inputs, actions)
         gradient = (2.0 * self.config.action_l2) * actions

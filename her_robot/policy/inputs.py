@@ -1,6 +1,10 @@
-"""What the networks see of an observation and a goal: both normalised, and what is missing between the two."""
+"""What the networks see of an observation and a goal: both normalised, and what is missing between the two.
+
+Of the past they see the same, without the goal, and the actions that were taken.
+"""
 
 import copy
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -15,12 +19,29 @@ _POSITIONS = ("grip_pos", "object_pos")
 """Terms whose first two numbers say where something is on the plane."""
 
 
+Past = tuple[Tensor, Tensor]
+"""Observations (..., history, observation_size) and actions (..., history, action_size) before, the newest first."""
+
+
 class Inputs:
-    """Normalisers of observation, goal and, if it is wanted, their difference, side by side."""
+    """Normalisers of observation, goal and, if it is wanted, their difference, side by side; and the past behind."""
 
     def __init__(
-        self, contract: Contract, normalizer: NormalizerConfig, network: NetworkConfig, device: torch.device
+        self,
+        contract: Contract,
+        normalizer: NormalizerConfig,
+        network: NetworkConfig,
+        device: torch.device,
+        parameters: int = 0,
     ) -> None:
+        """
+        Args:
+            contract: of the task.
+            normalizer: how inputs are normalised.
+            network: what it sees.
+            device: where it lives.
+            parameters: how many numbers say what was drawn for an episode.
+        """
         sizes = {"observation": contract.observation_size, "goal": contract.goal_size}
         if network.goal_difference:
             sizes["difference"] = contract.goal_size
@@ -31,19 +52,54 @@ class Inputs:
         if network.positions == "relative":
             self.columns = np.setdiff1d(self.columns, _horizontal(contract))
         self._columns = torch.from_numpy(self.columns).to(device)
+        of_goal = np.arange(sizes["goal"]) + sizes["observation"]
+        self.past_columns = np.setdiff1d(self.columns, of_goal)
+        """Which of them they see of the past: the goal has stayed the same."""
+        self._past_runs = _runs(self.past_columns, sizes)
+        self.privileged_size = len(self.past_columns) + parameters if network.asymmetric else 0
+        """How many numbers of the truth the critics see."""
+        self.history = network.history
+        """How many control periods of the past they see."""
+        self._size_of_past = self.history * (len(self.past_columns) + contract.action_size)
 
     @property
     def size(self) -> int:
-        """How many numbers the networks see."""
-        return len(self.columns)
+        """How many numbers all networks see."""
+        return len(self.columns) + self._size_of_past
 
-    def __call__(self, observation: Tensor, goal: Tensor) -> Tensor:
-        """Network inputs (..., size) for observations (..., observation_size) and goals (..., goal_size)."""
+    def __call__(self, observation: Tensor, goal: Tensor, past: Past | None = None) -> Tensor:
+        """Network inputs (..., size) for observations (..., observation_size) and goals (..., goal_size).
+
+        Args:
+            observation: as the policy sees it now.
+            goal: what is wanted, now and before.
+            past: what was seen and done before; needed where `history` is not 0.
+        """
+        everything = torch.cat(list(self._normalized(observation, goal).values()), dim=-1)
+        present = everything if len(self.columns) == everything.shape[-1] else everything[..., self._columns]
+        if past is None:
+            return present
+        observations, actions = past
+        seen = self._normalized(observations, goal[..., None, :])
+        parts = [seen[name][..., run] for name, run in self._past_runs]
+        return torch.cat([present, torch.cat([*parts, actions], dim=-1).flatten(-2)], dim=-1)
+
+    def of_truth(self, truth: Tensor, goal: Tensor, parameters: Tensor) -> Tensor:
+        """What critics see of the truth (..., privileged_size).
+
+        Args:
+            truth: observations of perfect sensors (..., observation_size).
+            goal: (..., goal_size).
+            parameters: what was drawn for the episode, about -1 to 1 (..., parameters).
+        """
+        seen = self._normalized(truth, goal)
+        return torch.cat([*(seen[name][..., run] for name, run in self._past_runs), parameters], dim=-1)
+
+    def _normalized(self, observation: Tensor, goal: Tensor) -> dict[str, Tensor]:
         seen = {"observation": observation, "goal": goal}
         if "difference" in self.normalizers:
             seen["difference"] = goal - observation[..., self._achieved]
-        everything = torch.cat([normalizer(seen[name]) for name, normalizer in self.normalizers.items()], dim=-1)
-        return everything if self.size == everything.shape[-1] else everything[..., self._columns]
+        return {name: normalizer(seen[name]) for name, normalizer in self.normalizers.items()}
 
     def sums_of(
         self, observation: np.ndarray, achieved: np.ndarray, desired: np.ndarray, counts: np.ndarray | None = None
@@ -74,6 +130,18 @@ class Inputs:
     def snapshot(self) -> "Inputs":
         """A copy that later samples do not change."""
         return copy.deepcopy(self)
+
+
+def _runs(columns: np.ndarray, sizes: Mapping[str, int]) -> list[tuple[str, slice]]:
+    """Columns of parts of some sizes, side by side, as slices of the parts: they are faster to take than columns."""
+    runs, start = [], 0
+    for name, size in sizes.items():
+        inside = columns[(columns >= start) & (columns < start + size)] - start
+        for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1):
+            if len(run):
+                runs.append((name, slice(run[0], run[-1] + 1)))
+        start += size
+    return runs
 
 
 def _horizontal(contract: Contract) -> list[int]:

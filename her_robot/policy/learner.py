@@ -1,7 +1,8 @@
 """What learns: networks, normalisers, replay and the sampling of batches. It knows nothing of environments."""
 
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from her_robot import arrays
 from her_robot.contract import Contract, is_lost
 from her_robot.errors import TrainingDivergedError
+from her_robot.policy.acting import Policy, RecurrentPolicy
 from her_robot.policy.agent import Agent, Batch, Losses
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.ddpg import Ddpg, Td3
@@ -17,54 +19,30 @@ from her_robot.policy.guide import GUIDES
 from her_robot.policy.her import hindsight_goals
 from her_robot.policy.inputs import Inputs
 from her_robot.policy.mirror import Mirror
-from her_robot.policy.perceptron import Perceptron
 from her_robot.policy.processes import Processes
+from her_robot.policy.recurrent import RecurrentDdpg, RecurrentTd3, Sequences
 from her_robot.policy.replay import Episodes, ReplayBuffer, StoredEpisodes, never_lost
-from her_robot.policy.sac import Sac, sample_actions
+from her_robot.policy.sac import Sac
 
 ALGORITHMS: dict[str, type[Agent]] = {"ddpg": Ddpg, "td3": Td3, "sac": Sac}
 """By their names in the configuration."""
+RECURRENT_ALGORITHMS = {"ddpg": RecurrentDdpg, "td3": RecurrentTd3}
+"""Those that learn with recurrent networks."""
 
 _UPDATES_PER_DRAW = 20
 """Batches drawn together: drawing many at once costs little more than drawing one."""
-
-
-class Policy:
-    """A copy of the learner's policy that acts while the learner goes on, in float32 as a bundle does.
-
-    Arrays are NumPy's, or tensors on its device: actions are what the observations are.
-    """
-
-    def __init__(self, actor: Perceptron, inputs: Inputs, action_size: int, device: torch.device) -> None:
-        self._actor, self._inputs, self._device = actor, inputs, device
-        self._action_size = action_size
-
-    def act(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
-        """Deterministic actions (n, action_size) for observations (n, observation_size) and goals (n, goal_size)."""
-        return _kind_of(observation, torch.tanh(self._outputs(observation, desired_goal)[:, : self._action_size]))
-
-    def explore(self, observation: np.ndarray, desired_goal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Actions to explore with: drawn, if the policy is stochastic, and otherwise those of `act`."""
-        outputs = _kind_of(observation, self._outputs(observation, desired_goal))
-        if outputs.shape[-1] == self._action_size:
-            return arrays.namespace(outputs).tanh(outputs)
-        return sample_actions(outputs, rng)
-
-    def _outputs(self, observation: np.ndarray, desired_goal: np.ndarray) -> Tensor:
-        seen = (arrays.to_float32(values) for values in (observation, desired_goal))
-        return self._actor(self._inputs(*(torch.as_tensor(values, device=self._device) for values in seen)))
-
-
-def _kind_of(array: np.ndarray | Tensor, values: Tensor) -> Any:
-    """A tensor as an array where it answers an array."""
-    return values if isinstance(array, Tensor) else values.cpu().numpy()
 
 
 class Learner:
     """Hindsight experience replay with an actor-critic, for one task."""
 
     def __init__(
-        self, contract: Contract, config: TrainConfig, processes: Processes | None = None, beside: bool = False
+        self,
+        contract: Contract,
+        config: TrainConfig,
+        processes: Processes | None = None,
+        beside: bool = False,
+        parameters: Sequence[str] = (),
     ) -> None:
         """
         Args:
@@ -72,23 +50,16 @@ class Learner:
             config: of the run.
             processes: of a data-parallel run.
             beside: update the actor in a process of its own, where that changes nothing but the time it takes.
+            parameters: names of the numbers that say what was drawn for an episode; asymmetric critics see them.
         """
         self.contract = contract
         self._config = config
         self._processes = processes or Processes(config.device)
         self.device = self._processes.device
         self._generator = torch.Generator(self.device).manual_seed(config.seed * 1000)
-        self.inputs = Inputs(contract, config.normalizer, config.network, self.device)
-        self.agent = ALGORITHMS[config.agent.algorithm](
-            self.inputs.size,
-            contract.action_size,
-            config.network,
-            config.agent,
-            self.device,
-            self._generator,
-            self._processes.average,
-            beside and self.device.type == "cpu" and self._processes.count == 1,
-        )
+        parameters = parameters if config.network.asymmetric else ()
+        self.inputs = Inputs(contract, config.normalizer, config.network, self.device, len(parameters))
+        self.agent = self._new_agent(beside and self.device.type == "cpu" and self._processes.count == 1)
         if self._processes.rank:
             # Networks begin alike in all processes; from here on each makes draws of its own.
             self._generator.manual_seed(config.seed * 1000 + self._processes.rank)
@@ -102,13 +73,16 @@ class Learner:
             config.replay.moved_distance,
             self.device,
             partial(is_lost, contract) if config.replay.end_when_lost else never_lost,
+            config.network.asymmetric,
+            len(parameters),
         )
-        self._mirror = Mirror(contract, self.device) if config.replay.mirrored else None
+        self._mirror = Mirror(contract, self.device, parameters) if config.replay.mirrored else None
 
     def policy(self, averaged: bool = False) -> Policy:
         """A copy of the policy as it is now; `averaged`: the one to measure and export, not to explore with."""
         actor = (self.agent.averaged_actor if averaged else self.agent.actor).in_float32()
-        return Policy(actor, self.inputs.snapshot(), self.contract.action_size, self.device)
+        kind = RecurrentPolicy if isinstance(self.agent, RecurrentDdpg) else Policy
+        return kind(actor, self.inputs.snapshot(), self.contract.action_size, self.device)
 
     def take_in(self, episodes: Episodes) -> None:
         """Store episodes, and let the normalisers see them."""
@@ -131,8 +105,7 @@ class Learner:
         critic_losses, values = [], []
         while updates:
             drawn = min(updates, _UPDATES_PER_DRAW)
-            for batch in self._batches(drawn, guided=imitation > 0.0):
-                critic_loss, value = self.agent.update(batch, imitation)
+            for critic_loss, value in self._updates(drawn, imitation):
                 critic_losses.append(critic_loss)
                 if value is not None:
                     values.append(value)
@@ -149,9 +122,27 @@ class Learner:
             )
         return losses
 
+    def _updates(self, count: int, imitation: float) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Draw batches for some updates, and make them."""
+        guided = imitation > 0.0
+        if isinstance(self.agent, RecurrentDdpg):
+            for sequences in self._sequences(count, guided):
+                yield self.agent.update(sequences, imitation)
+        else:
+            for batch in self._batches(count, guided):
+                yield self.agent.update(batch, imitation)
+
     def close(self) -> None:
         """End what goes on beside."""
         self.agent.close()
+
+    def _new_agent(self, beside: bool) -> Agent | RecurrentDdpg:
+        config, sizes = self._config, (self.inputs.size, self.contract.action_size)
+        shared = (*sizes, config.network, config.agent, self.device, self._generator, self._processes.average)
+        privileged = self.inputs.privileged_size
+        if config.network.recurrent != "none":
+            return RECURRENT_ALGORITHMS[config.agent.algorithm](*shared, privileged=privileged)
+        return ALGORITHMS[config.agent.algorithm](*shared, beside=beside, privileged=privileged)
 
     def random_state(self) -> np.ndarray:
         """State of the generator behind all draws."""
@@ -165,35 +156,90 @@ class Learner:
         """Transitions with goals in hindsight and, where it is `guided`, with what the guide would do about them."""
         size, episodes = self._config.batch_size, self.buffer.episodes
         episode, step = self.buffer.draw(count * size, self._generator)
-        goals, _ = hindsight_goals(
-            episodes.achieved_goal,
-            episodes.desired_goal,
-            episode,
-            step,
-            self._config.relabel,
-            self._generator,
-            episodes.last,
-        )
+        goals = self._goals(episodes, episode, step)
         rewards, discounts, ahead = self._returns(episodes, episode, step, goals)
-        observation, action = episodes.observation[episode, step], episodes.action[episode, step]
-        next_observation = episodes.observation[episode, ahead]
-        if self._mirror:
-            rows = torch.rand(len(step), generator=self._generator, device=self.device) < 0.5
-            observation = self._mirror.observation(observation, rows)
-            next_observation = self._mirror.observation(next_observation, rows)
-            goals, action = self._mirror.goal(goals, rows), self._mirror.action(action, rows)
-        tensors = [
-            self.inputs(observation, goals),
-            self.inputs(next_observation, goals),
-            action,
-            rewards,
-            discounts,
-        ]
+        reflected = self._draw_reflected(len(step))
+        goals = self._reflect("goal", goals, reflected)
+        action = self._reflect("action", episodes.action[episode, step], reflected)
+        inputs = (self._inputs_at(episodes, episode, time, goals, reflected) for time in (step, ahead))
+        tensors = [*inputs, action, rewards, discounts]
         if guided:
-            guide = GUIDES[self.contract.task]
-            tensors.append(guide(self.contract, observation, goals))  # type: ignore[arg-type]
+            tensors.append(self._guide_actions(episodes, episode, step, goals, reflected))
         parts = [tensor.view(count, size, *tensor.shape[1:]) for tensor in tensors]
         return [Batch(*(part[i] for part in parts)) for i in range(count)]
+
+    def _sequences(self, count: int, guided: bool) -> list[Sequences]:
+        """Whole episodes, each with one goal: in hindsight it is one for a step that is drawn from it."""
+        episodes, steps = self.buffer.episodes, self.contract.episode_steps
+        size = max(1, round(self._config.batch_size / steps))
+        episode, step = self.buffer.draw(count * size, self._generator)
+        goals, reflected = self._goals(episodes, episode, step), self._draw_reflected(len(episode))
+        # A row for each time of each episode, time first: as if they had been drawn one by one.
+        times = torch.arange(steps + 1, device=self.device).repeat_interleave(len(episode))
+        episode, goals = episode.repeat(steps + 1), goals.repeat(steps + 1, 1)
+        reflected = None if reflected is None else reflected.repeat(steps + 1)
+        of_steps = slice(len(times) * steps // (steps + 1))
+        rewards, discounts, ahead = self._returns(episodes, episode[of_steps], times[of_steps], goals[of_steps])
+        counts = (times <= episodes.last[episode])[of_steps].float()
+        goals = self._reflect("goal", goals, reflected)
+        inputs = self._inputs_at(episodes, episode, times, goals, reflected)
+        previous = self._reflect("action", episodes.before(episode, times, 1)[1][:, 0], reflected)
+        tensors = [inputs, previous, rewards, discounts, ahead, counts]
+        if guided:
+            some = None if reflected is None else reflected[of_steps]
+            at = episode[of_steps], times[of_steps], goals[of_steps], some
+            tensors.append(self._guide_actions(episodes, *at))
+        parts = [tensor.view(-1, count, size, *tensor.shape[1:]) for tensor in tensors]
+        return [Sequences(*(part[:, i] for part in parts)) for i in range(count)]
+
+    def _goals(self, episodes: StoredEpisodes, episode: Tensor, step: Tensor) -> Tensor:
+        """Goals (n, goal_size) in hindsight, not reflected."""
+        relabel, generator = self._config.relabel, self._generator
+        achieved, desired = episodes.achieved_goal, episodes.desired_goal
+        return hindsight_goals(achieved, desired, episode, step, relabel, generator, episodes.last)[0]
+
+    def _draw_reflected(self, size: int) -> Tensor | None:
+        """Which of `size` rows shall be reflected, boolean (size,); None for none."""
+        if self._mirror is None:
+            return None
+        return torch.rand(size, generator=self._generator, device=self.device) < 0.5
+
+    def _guide_actions(
+        self, episodes: StoredEpisodes, episode: Tensor, time: Tensor, goals: Tensor, reflected: Tensor | None
+    ) -> Tensor:
+        """What the task's guide would do at some times (n, action_size). The arguments are those of `_inputs_at`."""
+        seen = episodes.truth if self._config.network.asymmetric else episodes.observation
+        observation = self._reflect("observation", seen[episode, time], reflected)
+        return GUIDES[self.contract.task](self.contract, observation, goals)
+
+    def _inputs_at(
+        self, episodes: StoredEpisodes, episode: Tensor, time: Tensor, goals: Tensor, reflected: Tensor | None
+    ) -> Tensor:
+        """What the networks see at some times, (n, inputs + privileged).
+
+        Args:
+            episodes: all of them.
+            episode: index of each time's episode (n,).
+            time: (n,).
+            goals: (n, goal_size), reflected already.
+            reflected: which rows are, boolean (n,); None for none.
+        """
+        observation = self._reflect("observation", episodes.observation[episode, time], reflected)
+        past = None
+        if self.inputs.history:
+            observations, actions = episodes.before(episode, time, self.inputs.history)
+            past = self._reflect("observation", observations, reflected), self._reflect("action", actions, reflected)
+        inputs = self.inputs(observation, goals, past)
+        if not self._config.network.asymmetric:
+            return inputs
+        truth = self._reflect("observation", episodes.truth[episode, time], reflected)
+        parameters = self._reflect("parameters", episodes.parameters[episode], reflected)
+        return torch.cat([inputs, self.inputs.of_truth(truth, goals, parameters)], dim=-1)
+
+    def _reflect(
+        self, what: Literal["observation", "goal", "action", "parameters"], values: Tensor, reflected: Tensor | None
+    ) -> Tensor:
+        return values if self._mirror is None or reflected is None else getattr(self._mirror, what)(values, reflected)
 
     def _returns(
         self, episodes: StoredEpisodes, episode: Tensor, step: Tensor, goals: Tensor

@@ -18,6 +18,8 @@ def replay_bytes(config: TrainConfig) -> int:
     """Size of the replay buffer when the run ends."""
     contract = contract_of(config.task)
     floats_per_step = contract.observation_size + contract.goal_size + contract.action_size
+    if config.network.asymmetric:
+        floats_per_step += contract.observation_size
     return 4 * floats_per_step * min(config.buffer_steps, config.total_steps)
 
 
@@ -47,7 +49,8 @@ def _activation_bytes(config: TrainConfig) -> int:
     """What a draw of batches and the passes of an update hold at a time, roughly."""
     contract = contract_of(config.task)
     per_transition = 4 * (contract.observation_size + contract.goal_size + contract.action_size)
-    return config.batch_size * (20 * 6 * per_transition + 4 * 8 * sum(config.network.hidden_sizes))
+    seen = (1 + config.network.history) * per_transition
+    return config.batch_size * (20 * 6 * seen + 4 * 8 * sum(config.network.hidden_sizes))
 
 
 def _check(kind: str, needed: int, available: int, replay: int) -> None:

@@ -1,6 +1,6 @@
 """Whole episodes, kept so that their goals can be relabelled in hindsight when they are replayed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from her_robot import arrays
+from her_robot.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Episodes:
     """(n, goal_size) float32."""
     action: np.ndarray
     """As commanded, (n, T, action_size) float32."""
+    truth: np.ndarray | None = None
+    """The observation of perfect sensors, (n, T + 1, observation_size) float32; None where nobody learns from it."""
+    parameters: np.ndarray | None = None
+    """What was drawn for the episode, (n, parameters) float32; None where nobody learns from it."""
 
     def __len__(self) -> int:
         return len(self.action)
@@ -35,8 +40,35 @@ class StoredEpisodes:
     achieved_goal: Tensor
     desired_goal: Tensor
     action: Tensor
+    truth: Tensor
+    """Of size 0 where nobody learns from it."""
+    parameters: Tensor
+    """Of size 0 where nobody learns from them."""
     last: Tensor
     """Time up to which what is replayed goes, (n,): T, or when the object was seen on the table for the last time."""
+
+    def before(self, episode: Tensor, time: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """What was seen and done before some times, as `EpisodeMemory` has it.
+
+        Args:
+            episode: (m,), index of each time's episode.
+            time: (m,).
+            length: how many control periods to look back.
+
+        Returns:
+            Observations (m, length, observation_size) and actions (m, length, action_size), the newest first. Before
+            the episode's start they are its first observation, and 0.
+        """
+        times = time[:, None] - torch.arange(1, length + 1, device=time.device)
+        started = times >= 0
+        times = times.clamp_(min=0)
+        observation, action = (
+            # Rows of a matrix: several times as fast as indexing with episode and time.
+            values.flatten(0, 1).index_select(0, (episode[:, None] * values.shape[1] + times).flatten())
+            for values in (self.observation, self.action)
+        )
+        action = action * started.flatten()[:, None]
+        return observation.unflatten(0, times.shape), action.unflatten(0, times.shape)
 
 
 Lost = Callable[[np.ndarray], np.ndarray]
@@ -66,6 +98,8 @@ class ReplayBuffer:
         moved_distance: float = 0.0,
         device: torch.device | str = "cpu",
         lost: Lost = never_lost,
+        truth: bool = False,
+        parameters: int = 0,
     ) -> None:
         self.capacity = capacity_steps // episode_steps
         self.episode_steps = episode_steps
@@ -76,6 +110,8 @@ class ReplayBuffer:
             "achieved_goal": (episode_steps + 1, goal_size),
             "desired_goal": (goal_size,),
             "action": (episode_steps, action_size),
+            "truth": (episode_steps + 1, observation_size if truth else 0),
+            "parameters": (parameters,),
         }
         self._ring = StoredEpisodes(
             **{name: torch.zeros((self.capacity, *shape), device=device) for name, shape in shapes.items()},
@@ -94,7 +130,7 @@ class ReplayBuffer:
         """Append episodes; the oldest make room. Returns the times (n,) up to which they will be replayed."""
         slots = (self._added + np.arange(len(episodes))) % self.capacity
         index = torch.from_numpy(slots).to(self._device)
-        for name, array in vars(episodes).items():
+        for name, array in _kept(vars(episodes)).items():
             getattr(self._ring, name)[index] = torch.as_tensor(array, device=self._device)
         self._added += len(episodes)
         return self._look_at(slots, episodes.achieved_goal)
@@ -118,7 +154,7 @@ class ReplayBuffer:
         """What `restore` needs; only the part of the ring that is filled."""
         tensors = {name: tensor.cpu().numpy() for name, tensor in vars(self.episodes).items()}
         del tensors["last"]
-        return {**tensors, "added": np.array([self._added])}
+        return {**_kept(tensors), "added": np.array([self._added])}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from an earlier `state()`."""
@@ -138,6 +174,11 @@ class ReplayBuffer:
         self._moved[slots] = moved.cpu().numpy() if isinstance(moved, Tensor) else moved
         self._cumulative_weight = np.cumsum(np.where(self._moved[: len(self)], 1.0, self._still_weight))
         return last
+
+
+def _kept(values: Mapping[str, Array | None]) -> dict[str, Array]:
+    """Those of some arrays that hold anything."""
+    return {name: array for name, array in values.items() if array is not None and 0 not in array.shape}
 
 
 def _farthest(achieved_goal: np.ndarray) -> np.ndarray:

@@ -49,11 +49,11 @@ class Sac(Agent):
 
     def _next_value(self, next_inputs: Tensor) -> Tensor:
         # Entropy is left out of the target: values of sparse rewards then stay within the bounds that targets keep.
-        actions, *_ = self._sample(self.actor(next_inputs))
+        actions, *_ = self._sample(self.actor(next_inputs[:, : self.inputs]))
         return self._target_value(next_inputs, actions)
 
     def _update_actor(self, batch: Batch, imitation: float) -> Tensor:
-        outputs, tape = self.actor.forward(batch.inputs)
+        outputs, tape = self.actor.forward(batch.inputs[:, : self.inputs])
         actions, log_probability, draws, std = self._sample(outputs)
         value, gradient_of_value = value_gradient(self.critic, batch.inputs, actions)
         temperature = float(self._log_temperature.exp())

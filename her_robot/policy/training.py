@@ -19,6 +19,7 @@ from gymnasium.vector import AutoresetMode
 from her_robot.contract import contract_of, is_success
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.errors import CheckpointError, TrainingDivergedError
+from her_robot.policy.acting import Policy
 from her_robot.policy.agent import Losses
 from her_robot.policy.checkpoint import (
     Checkpoint,
@@ -30,7 +31,7 @@ from her_robot.policy.checkpoint import (
 )
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.exploration import Explorer
-from her_robot.policy.learner import Learner, Policy
+from her_robot.policy.learner import Learner
 from her_robot.policy.processes import Processes
 from her_robot.policy.replay import Episodes
 from her_robot.sim.goal_env import BatchedGoalEnv
@@ -80,15 +81,16 @@ class Trainer:
         self.config = config
         self.contract = contract_of(config.task)
         self.preset = load_preset(config.randomization)
-        self.learner = Learner(self.contract, config, self.processes, beside=threads > 1)
         rank = self.processes.rank
         self._checkpoints = directory / "checkpoints" / (f"rank-{rank}" if rank else "")
         device = self.processes.device
         self._env = _environments(config, config.num_envs, threads, device, self.preset)
+        drawn = self._env.parameter_names
+        self.learner = Learner(self.contract, config, self.processes, beside=threads > 1, parameters=drawn)
         self._env.reset(seed=config.seed + _SEEDS_OF_A_PROCESS * rank)
         self._evaluation_envs = _evaluation_envs(config, threads, device, self.preset)
         self._rng = _generator(config, [config.seed, 1, rank], device)
-        self._explorer = Explorer(self._env, config.exploration, self._rng)
+        self._explorer = Explorer(self._env, config.exploration, self._rng, config.network.asymmetric)
         self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
         self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None)
 
@@ -253,9 +255,10 @@ def evaluate_batched(env: Any, policy: Policy, seeds: range) -> int:
         chunk = list(seeds[start : start + env.num_envs])
         padded: list[int | None] = [*chunk, *chunk[:1] * (env.num_envs - len(chunk))]
         observation, _ = env.reset(seed=padded)
+        memory = policy.memory()
         info: dict[str, Any] = {}
         for _ in range(env.contract.episode_steps):
-            action = policy.act(observation["observation"], observation["desired_goal"])
+            action = policy.act(observation["observation"], observation["desired_goal"], memory)
             observation, _, _, _, info = env.step(action)
         successes += int(info["is_success"][: len(chunk)].sum())
     return successes

@@ -22,6 +22,7 @@ from her_robot import contract as contracts
 from her_robot.contract import RobotState
 from her_robot.errors import BundleError, ConfigurationError
 from her_robot.policy.bundle import PolicyBundle
+from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.robot.calibration import JointOffsets, Table, load_calibration
 from her_robot.robot.gripper import GripperReference
 from her_robot.robot.kinematics import Kinematics
@@ -37,6 +38,9 @@ _CLEARANCE = 0.07
 _WALL_TOLERANCE = 0.001
 """The tool may be commanded to come to rest this far outside of the workspace [m]."""
 _LIFT_ITERATIONS = 60
+_LONGEST_PAUSE = 3.5
+"""What a policy remembers is of no use after so many control periods in which it did not act. A late tick or two are no
+pause."""
 _LIFT_TOLERANCE = 0.002
 """Home and look poses fit a table of another height within this [m]."""
 
@@ -77,6 +81,7 @@ class PolicyController:
             )
         profile = profile.for_task(task)
         self.bundle, self.profile, self.contract = bundle, profile, bundle.contract
+        self._memory, self._remembered_goal = bundle.memory(), np.zeros(self.contract.goal_size)
         self._kinematics = Kinematics(profile)
         limits = JointLimits(
             profile.position_low, profile.position_high, profile.velocity_limit, profile.acceleration_limit
@@ -118,7 +123,7 @@ class PolicyController:
         """Forget measurements, object and goal, and begin again with looking. A latched stop stays."""
         self.measured.reset()
         self._phase = "waiting"
-        self._last_tick = -np.inf
+        self._last_tick = self._last_action = -np.inf
         self.steps = 0
 
     def stop(self, reason: str) -> None:
@@ -233,13 +238,23 @@ class PolicyController:
             observation = contracts.observation(self.contract, state)[0]
         with _timed(latency, "policy"):
             assert self.measured.goal is not None, "looking ends when the goal is known"
-            action = self.bundle.act(observation, self.measured.goal)
+            action = self.bundle.act(observation, self.measured.goal, self._memory_at(now, self.measured.goal))
         if not np.isfinite(action).all():
             self.stop("the policy's action is not finite")
             return self._brake()
         self._gripper.advance(action[3:], self.measured.fingers.sum(keepdims=True))
         gain = self.contract.action_scale * self.profile.motion.displacement_gain
         return self._displace(gain * np.clip(action[:3], -1.0, 1.0), latency)
+
+    def _memory_at(self, now: float, goal: np.ndarray) -> EpisodeMemory:
+        """What the policy remembers. An episode begins anew after a pause, whatever the reason, and when the goal (3,)
+        has gone elsewhere: in training an episode had one goal. Noise of the camera is no other goal."""
+        paused = now - self._last_action > _LONGEST_PAUSE * self.contract.control_period
+        if paused or contracts.goal_distance(goal, self._remembered_goal) > self.contract.success_distance:
+            self._memory.reset()
+            self._remembered_goal = goal
+        self._last_action = now
+        return self._memory
 
     def _gripper_gap(self) -> float:
         """Gap to command [m]. Only a running policy changes it: what is held is held on, whatever the arm does."""

@@ -40,6 +40,27 @@ def test_slew_limit():
     np.testing.assert_allclose(effective[:, 0], [0.3, 0.6, 0.3])
 
 
+@pytest.mark.parametrize("nominal", [False, True])
+@pytest.mark.parametrize(
+    "config",
+    [
+        ActuationConfig(delay_steps=(3, 3), scale=Range(0.6, 0.6), smoothing=Range(0.5, 0.5)),
+        ActuationConfig(smoothing=Range(0.8, 0.8)),
+        ActuationConfig(slew_limit=Range(0.05, 0.05)),
+    ],
+)
+def test_what_is_under_way_is_what_still_takes_effect_when_nothing_more_is_commanded(config, nominal):
+    actuation = Actuation(config, 1, np.random.default_rng(0))
+    actuation.reset(0, nominal, STILL[0])
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        actuation.apply(np.array([[*rng.uniform(0.3, 1.0, 3), 0.0]]), STILL)
+    under_way = actuation.under_way()
+    later = [actuation.apply(np.zeros((1, 4)), STILL)[0, :3] for _ in range(100)]
+    np.testing.assert_allclose(under_way[0], np.sum(later, axis=0), atol=1e-4)
+    assert nominal or (under_way > 0.5).all()
+
+
 def test_a_bias_is_constant_within_an_episode_and_another_in_the_next():
     actuation = Actuation(ActuationConfig(bias=0.1), 1, np.random.default_rng(0))
     errors = []

@@ -46,9 +46,9 @@ def test_peng_as_published():
     mass, damping = lines["physics.link_mass"], lines["physics.joint_damping"]
     assert (mass.low, mass.high, mass.operation, mass.distribution) == (0.25, 4.0, "scale", "log_uniform")
     assert (damping.low, damping.high) == (0.2, 20.0)
-    assert mass.draws == len(mass.elements) > 10
+    assert len(mass.components) == len(mass.elements) > 10
     puck, weld = lines["physics.object_mass"], lines["physics.weld_time_constant"]
-    assert (puck.low, puck.high, puck.operation, puck.nominal, puck.unit) == (0.1, 0.4, "set", "2", "kg")
+    assert (puck.low, puck.high, puck.operation, puck.nominal, puck.unit) == (0.1, 0.4, "set", (2.0, 2.0), "kg")
     # Stiffness goes with the inverse square of the time constant: gains of 0.5 to 2.
     assert (weld.high**-2, weld.low**-2) == (pytest.approx(0.5, rel=1e-4), pytest.approx(2.0, rel=1e-4))
     assert (lines["timing.lateness_rate"].low, lines["timing.lateness_rate"].high) == (125.0, 1000.0)

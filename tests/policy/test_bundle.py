@@ -59,8 +59,74 @@ def test_acts_as_the_network_does(tmp_path, override):
     bundle = PolicyBundle.load(tmp_path, "fetch_push")
     rng = np.random.default_rng(1)
     observation, goal = rng.normal(size=(9, 25)), rng.normal(size=(9, 3))
-    np.testing.assert_allclose(bundle.act(observation, goal), learner.policy().act(observation, goal), atol=1e-5)
+    acted = learner.policy().act(observation, goal, learner.policy().memory())
+    np.testing.assert_allclose(bundle.act(observation, goal), acted, atol=1e-5)
     np.testing.assert_allclose(bundle.act(observation[0], goal[0]), bundle.act(observation, goal)[0], atol=1e-6)
+
+
+@pytest.fixture
+def remembering(tmp_path):
+    """A learner whose policy remembers, and the folder of its bundle."""
+    from her_robot.domain_rand.preset import load_preset
+
+    learner, config = _learner("network.history=3", "network.positions=relative")
+    export_bundle(learner, config, load_preset("none")).save(tmp_path / "remembering")
+    return learner, tmp_path / "remembering"
+
+
+def _differing_actions(bundle, policy, steps=8):
+    """Largest difference between a bundle and a policy over two episodes that they play from the same observations."""
+    rng, worst = np.random.default_rng(2), 0.0
+    memories = bundle.memory(), policy.memory()
+    for _ in range(2):
+        goal = rng.normal(size=(5, 3))
+        for memory in memories:
+            memory.reset()
+        for observation in rng.normal(size=(steps, 5, 25)):
+            actions = bundle.act(observation, goal, memories[0]), policy.act(observation, goal, memories[1])
+            worst = max(worst, np.abs(actions[0] - actions[1]).max())
+    return worst
+
+
+def test_remembers_as_the_network_does(remembering):
+    learner, directory = remembering
+    bundle = PolicyBundle.load(directory, "fetch_push")
+    assert bundle.remembers.history == 3
+    assert bundle.tensors["golden.observation"].shape == (4, 50, 25)
+    assert _differing_actions(bundle, learner.policy()) < 1e-5
+    # The memory has a part in it.
+    observation, goal = np.zeros(25), np.zeros(3)
+    memory = bundle.memory()
+    first, second = (bundle.act(observation, goal, memory) for _ in range(2))
+    assert not np.array_equal(first, second)
+    memory.reset()
+    np.testing.assert_array_equal(bundle.act(observation, goal, memory), first)
+
+
+def test_a_policy_that_remembers_is_not_run_without_its_memory(remembering):
+    bundle = PolicyBundle.load(remembering[1])
+    with pytest.raises(ValueError, match=r"give act\(\) the same memory\(\)"):
+        bundle.act(np.zeros(25), np.zeros(3))
+
+
+def test_what_is_remembered_must_be_said_and_known(remembering):
+    _, directory = remembering
+    assert json.loads((directory / "policy.json").read_text())["memory"]["history"] == 3
+    for memory, message in [(None, "expected a mapping"), ({"dreams": 2}, "unknown key 'dreams'")]:
+        _edit(directory, memory=memory)
+        _rehash(directory)
+        with pytest.raises(BundleError, match=rf"policy.json: memory: {message}"):
+            PolicyBundle.load(directory)
+    _edit(directory, memory={"history": 2})
+    _rehash(directory)
+    with pytest.raises(BundleError, match="the tensors do not make a policy"):
+        PolicyBundle.load(directory)
+
+
+def test_one_that_remembers_nothing_is_read_by_earlier_versions(bundle_directory):
+    content = json.loads((bundle_directory / "policy.json").read_text())
+    assert content["format_version"] == 1
+    assert "memory" not in content
 
 
 def test_the_card_says_how_it_was_made(bundle_directory):
@@ -118,7 +184,7 @@ def test_truncated_json_is_refused(bundle_directory):
 
 def test_another_version_is_refused(bundle_directory):
     _edit(bundle_directory, format_version=99)
-    with pytest.raises(BundleError, match="format version 99, this her_robot reads version 1"):
+    with pytest.raises(BundleError, match="format version 99, this her_robot reads version 1 and 2"):
         PolicyBundle.load(bundle_directory)
 
 

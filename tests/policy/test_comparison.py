@@ -106,6 +106,13 @@ def test_a_task_without_the_preset_takes_its_own(monkeypatch):
         comparison._config("fetch_push", "fst", 0)
 
 
+def test_policies_that_remember_are_not_compared(tmp_path):
+    preset = tmp_path / "remembers.yaml"
+    preset.write_text("network: {history: 2}")
+    with pytest.raises(ConfigurationError, match="those that are compared see the present alone"):
+        comparison.bench_train(["fetch_push"], 3.0, str(preset))
+
+
 def test_wrong_input():
     with pytest.raises(ConfigurationError, match="--budget is -3 s; it must be above 0"):
         comparison.bench_train(["fetch_reach"], -3.0)

@@ -7,17 +7,21 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from her_robot.contract import contract_of, term_slice
+from her_robot.policy.acting import Policy
 from her_robot.policy.config import ExplorationConfig
+from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.policy.exploration import Explorer
 from her_robot.policy.guide import approach_object
-from her_robot.policy.learner import Policy
 from her_robot.sim.goal_env import BatchedGoalEnv
 
 
 class _Still:
     """A policy that does nothing."""
 
-    def explore(self, observation, desired_goal, rng):
+    def memory(self):
+        return EpisodeMemory(0, 4)
+
+    def explore(self, observation, desired_goal, memory, rng):
         return np.zeros((len(observation), 4))
 
 

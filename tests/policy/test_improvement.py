@@ -17,7 +17,8 @@ def _agent(beside: bool) -> Ddpg:
     generator = torch.Generator().manual_seed(0)
     network = NetworkConfig(hidden_sizes=(16, 16), precision="bfloat16")
     config = AgentConfig(actor_interval=2, actor_averaging=0.9)
-    return Ddpg(5, 2, network, config, torch.device("cpu"), generator, beside=beside)
+    # Of the batch's 5 inputs, the actor sees 3.
+    return Ddpg(3, 2, network, config, torch.device("cpu"), generator, beside=beside, privileged=2)
 
 
 def _batch(seed: int) -> Batch:

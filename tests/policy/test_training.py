@@ -32,8 +32,8 @@ TOY = [
 ]
 
 
-def _trainer(directory, steps, task="fetch_push"):
-    return Trainer(load_config(task, None, [*TOY, f"total_steps={steps}"]), directory)
+def _trainer(directory, steps, *overrides, task="fetch_push"):
+    return Trainer(load_config(task, None, [*TOY, f"total_steps={steps}", *overrides]), directory)
 
 
 def _finish(trainer):
@@ -42,11 +42,14 @@ def _finish(trainer):
     return progress
 
 
-def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
-    whole = _trainer(tmp_path / "whole", 800)
+@pytest.mark.parametrize(
+    "overrides", [[], ["network.history=2", "network.asymmetric=true"], ["network.recurrent=lstm"]]
+)
+def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, overrides):
+    whole = _trainer(tmp_path / "whole", 800, *overrides)
     _finish(whole)
-    _finish(_trainer(tmp_path / "parts", 600))
-    resumed = _trainer(tmp_path / "parts", 800)
+    _finish(_trainer(tmp_path / "parts", 600, *overrides))
+    resumed = _trainer(tmp_path / "parts", 800, *overrides)
     resumed.resume()
     assert resumed.progress.env_steps == 600
     _finish(resumed)

@@ -9,6 +9,7 @@ from perfect_arm import PERIOD, PROFILE, ConstantPolicy, PerfectArm
 from her_robot import contract as contracts
 from her_robot.contract import CONTRACTS
 from her_robot.errors import BundleError, ConfigurationError
+from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.robot.calibration import JointOffsets, Table
 from her_robot.robot.controller import PolicyController, load_controller
 from her_robot.robot.kinematics import Kinematics
@@ -283,6 +284,54 @@ def test_a_held_object_need_not_be_seen():
     assert arm.controller.measured.lost_for(arm.time) < 0.1
     arm.obstacle = 0.0
     assert "holding" in {arm.tick().phase for _ in range(int(1.5 * PROFILE.timing.object_timeout / PERIOD))}
+
+
+class _Counting(ConstantPolicy):
+    """Does nothing, and keeps count of the steps that it remembers."""
+
+    def __init__(self, task):
+        super().__init__(task, np.zeros(4))
+        object.__setattr__(self, "remembered", [])
+
+    def memory(self):
+        return EpisodeMemory(1000, 4)
+
+    def act(self, observation, desired_goal, memory=None):
+        _, actions = memory.before(observation)
+        self.remembered.append(int(actions[:, 0].sum()))
+        memory.record(observation, np.ones(4))
+        return self.action
+
+
+def test_a_policy_remembers_until_it_pauses_or_the_goal_goes_elsewhere():
+    arm = PerfectArm(policy=_Counting("fetch_push"))
+    remembered = arm.controller.bundle.remembered
+    arm.run_until("running")
+
+    def steps_remembered(ticks):
+        remembered.clear()
+        for _ in range(ticks):
+            arm.tick()
+        return remembered
+
+    assert steps_remembered(3) == [1, 2, 3]
+    arm.time += 2 * PERIOD
+    assert steps_remembered(1) == [4], "a late tick is no pause"
+    arm.goal = arm.goal + [0.0, 0.004, 0.0]
+    assert steps_remembered(1) == [5], "noise is no other goal"
+    arm.goal = arm.goal - [0.0, 0.06, 0.0]
+    assert steps_remembered(2) == [0, 1]
+    arm.time += 4 * PERIOD
+    assert steps_remembered(2) == [0, 1]
+    for _ in range(5):
+        arm.tick(positions=[np.nan] * 9)
+    assert steps_remembered(2) == [0, 1], "the arm was held"
+    arm.controller.stop("test")
+    arm.tick()
+    arm.controller.rearm()
+    remembered.clear()
+    arm.run_until("running")
+    assert remembered == [0]
 
 
 def test_what_brakes_says_so_and_what_moves_does_not():

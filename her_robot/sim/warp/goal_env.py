@@ -66,6 +66,11 @@ class WarpGoalEnv:
             self._steps = torch.zeros(num_envs, dtype=torch.long)
         self._seed_rows([None] * num_envs)
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Of what was drawn for an episode, where critics may see it; not here yet."""
+        return ()
+
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
