@@ -1,4 +1,4 @@
-"""Copies of a policy that act in training: on NumPy arrays, or on tensors of their device. Actions are what observations
+"""Copies of a policy that act in training, on NumPy arrays or on tensors of their device: actions are what observations
 are."""
 
 from collections.abc import Callable

@@ -12,8 +12,9 @@ from her_robot.arrays import Array
 
 
 class EpisodeMemory:
-    """The last observations and actions of a policy while it acts; for one episode, or for several side by side, in arrays
-    or tensors.
+    """The last observations and actions of a policy while it acts; for one episode, or for several side by side.
+
+    They are arrays or tensors.
 
     An episode begins as if the arm had stood still before: the earlier observations are the first one, the earlier
     actions 0. Simulation and robot do begin that way.

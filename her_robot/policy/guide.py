@@ -7,9 +7,8 @@ off-policy. A trained policy holds nothing of it. Arrays are NumPy's or PyTorch'
 
 from collections.abc import Callable
 
-import numpy as np
-
 from her_robot import arrays
+from her_robot.arrays import Array
 from her_robot.contract import Contract, term_slice
 
 _BEHIND = 0.06
@@ -38,7 +37,7 @@ _GAIN = 10.0
 """Action per metre of error: one period's displacement is 0.05 m times the action."""
 
 
-def guide_push(contract: Contract, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+def guide_push(contract: Contract, observation: Array, desired_goal: Array) -> Array:
     """Actions (n, 4) that push the object towards the goal: over it, down behind it, then forward.
 
     Args:
@@ -74,7 +73,7 @@ def guide_push(contract: Contract, observation: np.ndarray, desired_goal: np.nda
     return action
 
 
-def guide_pick(contract: Contract, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+def guide_pick(contract: Contract, observation: Array, desired_goal: Array) -> Array:
     """Actions (n, 4) that bring the object to the goal: over it with open fingers, down, close, and there.
 
     Args:
@@ -107,7 +106,7 @@ def guide_pick(contract: Contract, observation: np.ndarray, desired_goal: np.nda
     return action
 
 
-def approach_object(contract: Contract, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def approach_object(contract: Contract, observation: Array) -> tuple[Array, Array]:
     """How a gripper goes to its object, and how far it still has to go.
 
     Closed fingers go straight there. Open ones come from above, so that the object ends up between them.
@@ -130,13 +129,12 @@ def approach_object(contract: Contract, observation: np.ndarray) -> tuple[np.nda
     return action, distance
 
 
-def _filled(contract: Contract, observation: np.ndarray, value: float) -> np.ndarray:
+def _filled(contract: Contract, observation: Array, value: float) -> Array:
     """Actions (n, action_size) of one value, beside observations (n, observation_size)."""
-    xp = arrays.namespace(observation)
-    return xp.zeros_like(observation[:, : contract.action_size]) + value
+    return arrays.zeros_beside(observation, (len(observation), contract.action_size)) + value
 
 
-GUIDES: dict[str, Callable[[Contract, np.ndarray, np.ndarray], np.ndarray]] = {
+GUIDES: dict[str, Callable[[Contract, Array, Array], Array]] = {
     "fetch_push": guide_push,
     "fetch_pick_and_place": guide_pick,
 }

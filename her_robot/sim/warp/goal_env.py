@@ -59,8 +59,7 @@ class WarpGoalEnv:
         check_preset(preset)
         task = fetch_task(task) if isinstance(task, str) else task
         self.contract, self.num_envs, self.device = task.contract, num_envs, torch.device(device)
-        fields = {field for field in varied_fields(task.model, preset.physics) if not field.startswith("opt.")}
-        self.simulation = WarpSimulation(task, num_envs, device, fields)
+        self.simulation = WarpSimulation(task, num_envs, device, varied_fields(task.model, preset.physics))
         with self.device:
             self._goals = torch.zeros(num_envs, self.contract.goal_size)
             self._steps = torch.zeros(num_envs, dtype=torch.long)
@@ -82,11 +81,11 @@ class WarpGoalEnv:
 
     def step(self, actions: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
         """One control period in every row, under `actions` (num_envs, action_size)."""
-        if self._pushes.any and self.contract.has_object:
-            self.simulation.push(self._pushes.advance())
-        effective = self._actuation.apply(actions, self._state.finger_position)
-        self._state = self.simulation.step(effective)
         with self.device:
+            if self._pushes.any and self.contract.has_object:
+                self.simulation.push(self._pushes.advance())
+            effective = self._actuation.apply(actions, self._state.finger_position)
+            self._state = self.simulation.step(effective)
             self._sensing.advance(self._state)
             self._seen = self._sensing.present(self._state)
         self._steps += 1
@@ -128,7 +127,7 @@ class WarpGoalEnv:
         preset, period, xp = self._preset, self.contract.control_period, torch
         simulation, count = self.simulation, self.num_envs
         self._physics = WarpPhysics(
-            preset.physics, simulation.task.model, simulation.model, simulation.data, rng, start_rng
+            preset.physics, simulation.task.model, simulation.worlds.model, simulation.worlds.data, rng, start_rng
         )
         with self.device:
             self._actuation = Actuation(preset.actuation, count, rng, period, xp)

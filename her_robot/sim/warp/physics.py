@@ -4,6 +4,7 @@ The same table, the same draws' distributions and the same order as in `domain_r
 """
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 import mujoco
@@ -37,7 +38,7 @@ def check_variations(variations: Mapping[str, Variation]) -> None:
 
 
 def varied_fields(model: mujoco.MjModel, variations: Mapping[str, Variation]) -> set[str]:
-    """Fields of the model that need a row for each world; those of its options are told by a point."""
+    """Fields of the model that need a row for each world."""
     return _fields(bind(model, variations))
 
 
@@ -145,16 +146,7 @@ def _is_index(index: Any) -> bool:
 
 def _view(model: mujoco_warp.Model, field: str, nominal: mujoco.MjModel, worlds: int) -> Tensor:
     """A field as (num_envs, ...), in the shape that it has in MjModel."""
-    if field.startswith("opt."):
-        name = field.removeprefix("opt.")
-        array = getattr(model.opt, name)
-        if array.shape[0] != worlds:
-            rows = warp.to_torch(array)[:1].repeat(worlds, *(1,) * (warp.to_torch(array).ndim - 1))
-            setattr(model.opt, name, warp.from_torch(rows.contiguous(), dtype=array.dtype))
-            array = getattr(model.opt, name)
-    else:
-        array = getattr(model, field)
-    return warp.to_torch(array).view(worlds, *field_of(nominal, field).shape)
+    return warp.to_torch(attrgetter(field)(model)).view(worlds, *field_of(nominal, field).shape)
 
 
 def _static_geoms(

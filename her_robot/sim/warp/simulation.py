@@ -1,27 +1,23 @@
 """Many Fetch simulations side by side on one device, stepped by MuJoCo Warp.
 
-All worlds share one model, but for the fields that are randomised, which have a row for each world. A step is that of
-`sim.batched`: the same mocap weld, the same substeps, and velocities of sites by the Jacobian that the last substep
-began with. Physics is in float32, and a contact may be found at other points: docs/gpu.md says what differs.
+A step is that of `sim.batched`: the same mocap weld, the same substeps, and velocities of sites by the Jacobian that
+the last substep began with. Physics is in float32, and a contact may be found at other points: docs/gpu.md says what
+differs.
 """
 
-import copy
 from collections.abc import Iterable
 from typing import Any
 
 import mujoco
-import mujoco_warp
 import numpy as np
 import torch
-import warp
 from torch import Tensor
 
 from her_robot.contract import ObjectState, RobotState
 from her_robot.errors import BackendError
 from her_robot.sim.batched import FINGER_JOINTS, GRIPPER_QUATERNION_OFFSET, finger_positions
 from her_robot.sim.tasks import FetchTask
-from her_robot.sim.warp.installation import check_installation
-from her_robot.sim.warp.memory import check_memory, sizes
+from her_robot.sim.warp.worlds import Worlds
 
 
 class WarpSimulation:
@@ -38,21 +34,13 @@ class WarpSimulation:
             varied: fields of the model that get a row for each world.
 
         Raises:
-            BackendError: MuJoCo Warp or a GPU is missing, or the GPU has too little memory.
+            BackendError: MuJoCo Warp or a GPU is missing, the GPU has too little memory, or the task is not supported.
         """
-        if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}; at least 1 is needed")
-        check_installation(str(device))
+        _check_object(task)
         self.task, self.num_envs, self.device = task, num_envs, torch.device(device)
-        warp.init()
-        self._warp_device = warp.device_from_torch(self.device)
-        with warp.ScopedDevice(self._warp_device):
-            check_memory(device_model(task.model), num_envs, self.device)
-            self.model, self.data = _on_device(task, num_envs, varied)
-            self._take_views()
-            self._read_places()
-            self._graph = self._captured()
-        self._set_initial_state(torch.ones(num_envs, dtype=torch.bool, device=self.device))
+        self.worlds = Worlds(task, num_envs, device, varied)
+        self._take_views()
+        self._read_places()
         self._readings = self._read()
 
     def reset(
@@ -72,7 +60,7 @@ class WarpSimulation:
         """
         mask = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         mask[rows] = True
-        self._set_initial_state(mask)
+        self.worlds.restore(mask)
         if object_position is not None:
             pose = self._qpos[rows, self._object_qpos : self._object_qpos + 7]
             half = 0.5 * torch.as_tensor(object_yaw, device=self.device)
@@ -83,7 +71,7 @@ class WarpSimulation:
             heading = torch.stack([half.cos() + zeros, zeros, zeros, half.sin() + zeros], dim=-1)
             pose[:, 3:] = torch.where(turned[:, None], heading, pose[:, 3:])
             self._qpos[rows, self._object_qpos : self._object_qpos + 7] = pose
-        self._update_kinematics()
+        self.worlds.update_kinematics()
         fresh = self._read()
         for name, values in self._readings.items():
             values[rows] = fresh[name][rows]
@@ -108,12 +96,10 @@ class WarpSimulation:
         if self.task.model.nu:
             opening = 0.0 if self.task.block_gripper else actions[:, 3:]
             self._control[:] = self._qpos[:, self._actuated_qpos] + opening
-        with warp.ScopedDevice(self._warp_device):
-            for _ in range(self.task.substeps):
-                self._substep()
+        self.worlds.step(self.task.substeps)
         if self.task.block_gripper:
             self._qpos[:, self._finger_qpos] = 0.0
-            self._update_kinematics()
+            self.worlds.update_kinematics()
         self._readings = self._read()
         return self.state()
 
@@ -139,59 +125,14 @@ class WarpSimulation:
     def close(self) -> None:
         """Nothing to stop; the memory is freed with the last reference."""
 
-    def _substep(self) -> None:
-        if self._graph is None:
-            mujoco_warp.step(self.model, self.data)
-        else:
-            warp.capture_launch(self._graph)
-
-    def _captured(self) -> Any:
-        """A CUDA graph of one substep: a launch instead of some hundred. None on a CPU."""
-        if not self._warp_device.is_cuda:
-            return None
-        # Conditional nodes need a newer driver than all else (CUDA 12.4).
-        self.model.opt.graph_conditional = warp.is_conditional_graph_supported()
-        mujoco_warp.step(self.model, self.data)
-        with warp.ScopedCapture() as capture:
-            mujoco_warp.step(self.model, self.data)
-        return capture.graph
-
-    def _update_kinematics(self) -> None:
-        """Compute what is read, where Gymnasium-Robotics calls `mj_forward`."""
-        with warp.ScopedDevice(self._warp_device):
-            mujoco_warp.kinematics(self.model, self.data)
-            mujoco_warp.com_pos(self.model, self.data)
-
-    def _set_initial_state(self, mask: Tensor) -> None:
-        """All that the next step depends on, in the worlds of a boolean mask (num_envs,)."""
-        for view, initial in self._initial:
-            view[mask] = initial
-
     def _take_views(self) -> None:
-        """Tensors that share the memory of the simulation's arrays."""
-        task, data = self.task, self.data
-        nominal = mujoco.MjData(task.model)
-
-        def view(array: warp.array) -> Tensor:
-            return warp.to_torch(array)
-
-        self._qpos, self._qvel = view(data.qpos), view(data.qvel)
-        self._control, self._applied = view(data.ctrl), view(data.xfrc_applied)
-        self._mocap_position, self._mocap_quaternion = view(data.mocap_pos), view(data.mocap_quat)
-        self._body_position, self._body_quaternion = view(data.xpos), view(data.xquat)
-        self._site_position, self._site_rotation = view(data.site_xpos), view(data.site_xmat)
-        self._motion_axes, self._center_of_mass = view(data.cdof), view(data.subtree_com)
-        initial = [
-            (self._qpos, task.initial_qpos),
-            (self._qvel, task.initial_qvel),
-            (view(data.time), task.initial_time),
-            (view(data.qacc_warmstart), 0.0),
-            (self._control, 0.0),
-            (self._applied, 0.0),
-            (self._mocap_position, nominal.mocap_pos),
-            (self._mocap_quaternion, nominal.mocap_quat),
-        ]
-        self._initial = [(view, torch.as_tensor(value, device=self.device).to(view.dtype)) for view, value in initial]
+        view = self.worlds.view
+        self._qpos, self._qvel = view("qpos"), view("qvel")
+        self._control, self._applied = view("ctrl"), view("xfrc_applied")
+        self._mocap_position, self._mocap_quaternion = view("mocap_pos"), view("mocap_quat")
+        self._body_position, self._body_quaternion = view("xpos"), view("xquat")
+        self._site_position, self._site_rotation = view("site_xpos"), view("site_xmat")
+        self._motion_axes, self._center_of_mass = view("cdof"), view("subtree_com")
 
     def _read_places(self) -> None:
         """Where in those tensors things are."""
@@ -243,25 +184,6 @@ class WarpSimulation:
         arm = self._site_position[:, self._grip_site] - self._center_of_mass[:, self._root]
         twist = torch.einsum("nvk,nv->nk", self._motion_axes[:, self._grip_dofs], self._qvel[:, self._grip_dofs])
         return twist[:, 3:] + torch.linalg.cross(twist[:, :3], arm)
-
-
-def device_model(model: mujoco.MjModel) -> mujoco.MjModel:
-    """A copy that MuJoCo Warp accepts. Its convex collisions know no contact margins, and the Fetch's links have one of
-    1 mm, on which the base stands: boxes are therefore collided by MuJoCo's older routine, and other convex pairs give
-    one contact."""
-    changed = copy.copy(model)
-    changed.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_NATIVECCD | mujoco.mjtDisableBit.mjDSBL_MULTICCD
-    return changed
-
-
-def _on_device(task: FetchTask, num_envs: int, varied: Iterable[str]) -> tuple[Any, Any]:
-    _check_object(task)
-    model = device_model(task.model)
-    try:
-        on_device = mujoco_warp.put_model(model, batch_sizes={field: num_envs for field in varied})
-    except NotImplementedError as error:
-        raise BackendError(f"{task.contract.task}: MuJoCo Warp cannot simulate this model ({error})") from None
-    return on_device, mujoco_warp.make_data(model, nworld=num_envs, **sizes())
 
 
 def _check_object(task: FetchTask) -> None:

@@ -1,18 +1,25 @@
 """Episodes on the device: resets, goals, ends and rewards are those of the CPU; randomised worlds differ."""
 
+from dataclasses import replace
+from operator import attrgetter
+
 import numpy as np
 import pytest
 
 pytest.importorskip("mujoco_warp")
 import torch
 import warp
+from torch.overrides import TorchFunctionMode
 
 from her_robot.domain_rand.distribution import Range
 from her_robot.domain_rand.physics import Physics
-from her_robot.domain_rand.preset import RandomizationPreset
+from her_robot.domain_rand.preset import RandomizationPreset, load_preset
+from her_robot.domain_rand.pushes import PushConfig
 from her_robot.domain_rand.timing import TimingConfig
 from her_robot.domain_rand.variation import Variation
 from her_robot.errors import BackendError
+from her_robot.policy.config import ExplorationConfig
+from her_robot.policy.exploration import Explorer
 from her_robot.sim.goal_env import BatchedGoalEnv
 from her_robot.sim.warp.generator import DeviceGenerator
 from her_robot.sim.warp.goal_env import WarpGoalEnv
@@ -93,7 +100,7 @@ def test_a_heavier_object_is_lifted_more_slowly(randomized_env):
     env.reset(seed=4)
     simulation = env.simulation
     body = simulation.task.model.body("object0").id
-    mass = warp.to_torch(simulation.model.body_mass)[:, body]
+    mass = warp.to_torch(simulation.worlds.model.body_mass)[:, body]
     assert len(set(mass.tolist())) == WORLDS
     force = torch.zeros(WORLDS, 3)
     force[:, 2] = 100.0
@@ -126,24 +133,47 @@ def test_every_parameter_becomes_what_it_is_on_the_cpu(short_task):
     physics = Physics(EVERYTHING, nominal, [(model := nominal.__copy__())], np.random.default_rng(0))
     physics.reset(0, nominal=False)
     fields = varied_fields(nominal, EVERYTHING)
-    simulation = WarpSimulation(short_task, 2, "cpu", {field for field in fields if not field.startswith("opt.")})
+    simulation = WarpSimulation(short_task, 2, "cpu", fields)
+    worlds = simulation.worlds
     rng = DeviceGenerator(0, torch.device("cpu"))
-    device = WarpPhysics(EVERYTHING, nominal, simulation.model, simulation.data, rng, rng)
+    device = WarpPhysics(EVERYTHING, nominal, simulation.worlds.model, simulation.worlds.data, rng, rng)
     device.reset(torch.arange(2), torch.tensor([True, False]))
     torch.testing.assert_close(device.object_rise, torch.tensor([0.0, physics.object_rise(0)]))
     for field in fields:
-        owner, name = (simulation.model.opt, field[4:]) if field.startswith("opt.") else (simulation.model, field)
-        found = warp.to_torch(getattr(owner, name)).numpy()
+        found = warp.to_torch(attrgetter(field)(worlds.model)).numpy()
         for row, source in enumerate((nominal, model)):
-            expected = source.opt.gravity if field == "opt.gravity" else getattr(source, field)
+            expected = attrgetter(field)(source)
             shown = found[row].reshape(expected.shape)
             np.testing.assert_allclose(shown, expected, rtol=2e-3, atol=1e-6, err_msg=f"{field} of world {row}")
-    changed = [
-        field
-        for field in fields
-        if field.startswith("opt.") or (getattr(model, field) != getattr(nominal, field)).any()
-    ]
-    assert {"body_mass", "geom_size", "dof_invweight0", "body_pos", "eq_solref", "opt.gravity"} <= {*changed}
+    changed = {field for field in fields if (attrgetter(field)(model) != attrgetter(field)(nominal)).any()}
+    assert {"body_mass", "geom_size", "dof_invweight0", "body_pos", "eq_solref", "opt.gravity"} <= changed
+
+
+class _Factories(TorchFunctionMode):
+    """Remembers what is made without a device being named: on a GPU it would be made elsewhere."""
+
+    names = ("zeros", "ones", "full", "arange", "empty", "eye", "tensor", "rand", "randn", "randint", "as_tensor")
+
+    def __init__(self):
+        super().__init__()
+        self.homeless = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        name, kwargs = getattr(function, "__name__", ""), kwargs or {}
+        if name in self.names and "device" not in kwargs and not isinstance(args[0], torch.Tensor):
+            self.homeless.append(name)
+        return function(*args, **kwargs)
+
+
+def test_nothing_is_made_elsewhere(short_task):
+    """All that a step and a reset make is made on the environments' device, whatever the default one."""
+    preset = load_preset("robot_loop_pick")
+    env = WarpGoalEnv(short_task, 2, "cpu", replace(preset, nominal_fraction=0.5, pushes=PushConfig(rate=Range(9, 9))))
+    explorer = Explorer(env, ExplorationConfig(guided_episodes=0.5), DeviceGenerator(0, env.device))
+    with _Factories() as found:
+        episodes = explorer.play(None)
+    assert not found.homeless
+    assert episodes.observation.isfinite().all()
 
 
 def test_what_the_device_does_not_know_is_refused(short_task):
