@@ -171,8 +171,12 @@ def test_nothing_is_made_elsewhere(short_task):
     env = WarpGoalEnv(short_task, 2, "cpu", replace(preset, nominal_fraction=0.5, pushes=PushConfig(rate=Range(9, 9))))
     explorer = Explorer(env, ExplorationConfig(guided_episodes=0.5), DeviceGenerator(0, env.device))
     with _Factories() as found:
+        torch.zeros(1)
+        with env.device:
+            torch.zeros(1)
+        assert found.homeless == ["zeros"], "this test would see nothing"
         episodes = explorer.play(None)
-    assert not found.homeless
+    assert found.homeless == ["zeros"]
     assert episodes.observation.isfinite().all()
 
 
