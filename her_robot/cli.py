@@ -213,6 +213,7 @@ def _add_randomization(commands) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: reports/randomization-TASK-PRESET")
     parser.add_argument("--episodes", type=int, default=1000, metavar="N", help="to draw; default: 1000")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--cost", action="store_true", help="measure what it adds to the time that simulation takes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table and what was drawn as JSON")
     parser.set_defaults(run=_randomization)
 

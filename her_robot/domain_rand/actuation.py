@@ -92,13 +92,21 @@ class Actuation:
             *_GAPS, self._gap_speed, self._grip_lead, _GRIPPER_GAIN, control_period, num_envs, xp
         )
 
-    def reset(self, row: Any, nominal: Any, finger_position: Array) -> dict[str, Any]:
-        """Begin an episode of one row, whose fingers are at (2,) [m]; or of rows (k,), with fingers at (k, 2).
+    def reset(
+        self, row: Any, nominal: Any, finger_position: Array, config: ActuationConfig | None = None
+    ) -> dict[str, Any]:
+        """Begin an episode of one row, or of several.
+
+        Args:
+            row: index, or indices (k,).
+            nominal: whether it is nominal, or (k,).
+            finger_position: right and left finger (2,), or (k, 2) [m].
+            config: what this episode's draws are from: ranges within those of the batch; default: those.
 
         Returns:
             What was drawn, by field; nothing for a nominal row, and for several.
         """
-        config, rng, shape = self._config, self._rng, finger_position.shape[:-1]
+        config, rng, shape = config or self._config, self._rng, finger_position.shape[:-1]
         self._nominal[row] = nominal
         self._delay[row] = rng.integers(config.delay_steps[0], config.delay_steps[1] + 1, shape)
         scale, axis_scale = config.scale.sample(rng, (*shape, 1)), config.axis_scale.sample(rng, (*shape, 3))

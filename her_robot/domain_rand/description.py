@@ -13,6 +13,9 @@ from her_robot.domain_rand.parameters import Operation, When
 from her_robot.domain_rand.preset import RandomizationPreset
 from her_robot.domain_rand.variation import Bound, bind
 
+_DEVIATIONS = 2.0
+"""A normal draw without limits has ends that are so many standard deviations away."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -41,9 +44,34 @@ class Line:
     """Standard deviation of a normal draw without limits."""
 
     @property
-    def is_constant(self) -> bool:
-        """Whether there is but one value."""
-        return self.low is not None and self.low == self.high
+    def is_drawn_once(self) -> bool:
+        """Whether an episode has one draw of it, and episodes have several. Looks aside: they are a camera's."""
+        is_constant = self.low is not None and self.low == self.high
+        return self.section != "rendering" and self.when in ("start", "episode") and not is_constant
+
+    @property
+    def neutral(self) -> float:
+        """The draw that changes nothing: the middle of what is nominal, where that differs between elements."""
+        return {"scale": 1.0, "add": 0.0, "set": float(np.mean(self.nominal))}[self.operation]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Limits of what is drawn; without limits, what most draws lie within."""
+        if self.low is None or self.high is None:
+            reach = _DEVIATIONS * (self.deviation or 0.0)
+            return -reach, reach
+        return self.low, self.high
+
+    @property
+    def neutral_position(self) -> float:
+        """Where that lies from 0, the lower end, to 1, the upper, in the logarithm where it is drawn so; of what lies
+        outside, the nearest end."""
+        (low, high), value = self.ends, self.neutral
+        if not low < value < high:
+            return float(value >= high)
+        if self.distribution == "log_uniform":
+            low, value, high = np.log([low, value, high])
+        return float((value - low) / (high - low))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Distributions that a randomised parameter is drawn from."""
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 from her_robot import arrays
 from her_robot.arrays import Array
@@ -53,6 +53,33 @@ class Range:
         if self.distribution == "choice":
             return _as_array(rng.choice(self.values, size))
         return _as_array(rng.uniform(self.low, self.high, size))
+
+    def part(self, first: float, last: float) -> Self:
+        """What lies between two positions, 0 to 1, that go with the logarithm where it is drawn so; a normal
+        distribution stays where it is as far as it can.
+
+        Raises:
+            ValueError: a choice has no parts.
+        """
+        if self.distribution == "choice":
+            raise ValueError("a choice has no parts")
+        if (first, last) == (0.0, 1.0):
+            return self
+        low, high = self._at(first), self._at(last)
+        if low == high:
+            return replace(self, low=low, high=high, distribution="uniform", mean=None, deviation=None)
+        if self.distribution == "normal" and self.deviation is not None:
+            mean, deviation = min(max(self.center, low), high), min(self.deviation, high - low)
+            return replace(self, low=low, high=high, mean=mean, deviation=deviation)
+        return replace(self, low=low, high=high)
+
+    def _at(self, position: float) -> float:
+        """The value at a position; the ends are exact."""
+        if position in (0.0, 1.0):
+            return self.high if position else self.low
+        if self.distribution == "log_uniform":
+            return self.low * (self.high / self.low) ** position
+        return self.low + position * (self.high - self.low)
 
     def _sample_normal(self, rng: Any, size: int | tuple[int, ...] | None) -> Array:
         """What falls outside of the range is drawn again, which truncates exactly."""

@@ -6,17 +6,15 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from her_robot.domain_rand.description import Line, describe
+from her_robot.domain_rand.description import describe
 from her_robot.domain_rand.preset import RandomizationPreset
-
-_DEVIATIONS = 2.0
-"""A normal draw without limits is scaled so that this many standard deviations become 1."""
 
 
 class EpisodeParameters:
     """One row of numbers for each environment: what its present episode was drawn from.
 
-    A range is mapped to [-1, 1], in the logarithm where it is drawn so. Draws within an episode (noise, and parameters
+    A range is mapped to [-1, 1], in the logarithm where it is drawn so; of a normal draw without limits, what lies
+    within two standard deviations. Draws within an episode (noise, and parameters
     that change every step or interval) and looks have no number; nor has what is constant. Where a preset has nominal
     and other episodes, the first number, `randomized`, is -1 in nominal ones and 1 in others. In a nominal episode
     every other number stands for the nominal value, or for the end of the range that is nearest to it.
@@ -33,14 +31,13 @@ class EpisodeParameters:
         Raises:
             ConfigurationError: an element that the model lacks, or a value that would be impossible in it.
         """
-        self._lines = [line for line in describe(preset, model, has_object) if _is_drawn_once(line)]
+        self._lines = [line for line in describe(preset, model, has_object) if line.is_drawn_once]
         self._flag = 0.0 < preset.nominal_fraction < 1.0
         counts = [len(line.components) for line in self._lines]
-        ends = [_ends(line) for line in self._lines]
+        ends = [line.ends for line in self._lines]
         self._low, self._high = (np.repeat([end[side] for end in ends], counts) for side in (0, 1))
         self._logarithmic = np.repeat(np.array([line.distribution == "log_uniform" for line in self._lines]), counts)
-        neutral = np.repeat([_neutral(line) for line in self._lines], counts)
-        self._nominal = np.clip(self._scale(neutral), -1.0, 1.0)
+        self._nominal = 2.0 * np.repeat([line.neutral_position for line in self._lines], counts) - 1.0
         self.names: tuple[str, ...] = (
             *(("randomized",) if self._flag else ()),
             *(f"{line.section}.{component}" for line in self._lines for component in line.components),
@@ -64,25 +61,9 @@ class EpisodeParameters:
 
     def _scale(self, values: np.ndarray) -> np.ndarray:
         """Map each column's range to [-1, 1]."""
-        values, low, high = (self._unlogged(array) for array in (values, self._low, self._high))
+        values, low, high = (self._linear(array) for array in (values, self._low, self._high))
         return 2.0 * (values - low) / (high - low) - 1.0
 
-    def _unlogged(self, values: np.ndarray) -> np.ndarray:
-        positive = np.maximum(values, np.finfo(float).tiny)
-        return np.where(self._logarithmic, np.log(positive), values)
-
-
-def _is_drawn_once(line: Line) -> bool:
-    return line.section != "rendering" and line.when in ("start", "episode") and not line.is_constant
-
-
-def _ends(line: Line) -> tuple[float, float]:
-    if line.low is None or line.high is None:
-        reach = _DEVIATIONS * (line.deviation or 0.0)
-        return -reach, reach
-    return line.low, line.high
-
-
-def _neutral(line: Line) -> float:
-    """The draw that changes nothing."""
-    return {"scale": 1.0, "add": 0.0, "set": float(np.mean(line.nominal))}[line.operation]
+    def _linear(self, values: np.ndarray) -> np.ndarray:
+        """Logarithms where draws are uniform in them."""
+        return np.log(values, out=values.astype(float), where=self._logarithmic)

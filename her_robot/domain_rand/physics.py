@@ -10,6 +10,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from her_robot.domain_rand.distribution import Range
 from her_robot.domain_rand.variation import Bound, Variation, bind, field_of
 
 _ROUNDING_S = 1e-9
@@ -58,15 +59,21 @@ class Physics:
             if bound.variation.when == "start"
         }
 
-    def reset(self, row: int, nominal: bool) -> dict[str, Any]:
+    def reset(self, row: int, nominal: bool, ranges: Mapping[str, Range] | None = None) -> dict[str, Any]:
         """Begin an episode of one row: draw its model anew, or make it nominal.
+
+        Args:
+            row: index.
+            nominal: whether it is nominal.
+            ranges: what this episode's draws are from, by name; default: the variations themselves.
 
         Returns:
             What was drawn, by name: a number, or a list with one for each element and axis.
         """
         self._randomised[row] = not nominal
         self._steps[row] = 0
-        values = self._values[row] = {} if nominal else {bound.name: self._draw(bound, row) for bound in self.bound}
+        given, drawn = ranges or {}, [] if nominal else self.bound
+        values = self._values[row] = {bound.name: self._draw(bound, row, given.get(bound.name)) for bound in drawn}
         self._write(row, self.bound, self._fields)
         if self._derived:
             # The inverse weights that scale constraints derive from masses.
@@ -100,13 +107,13 @@ class Physics:
         values = self._values[row]
         return float(sum(bound.rise(values[bound.name]) for bound in self.bound if bound.name in values))
 
-    def _draw(self, bound: Bound, row: int) -> np.ndarray:
+    def _draw(self, bound: Bound, row: int, values: Range | None) -> np.ndarray:
         variation = bound.variation
         if variation.when == "start":
             return self._start[bound.name][row]
         if variation.interval is not None:
             self._due[bound.name][row] = variation.interval.sample(self._rng)
-        return bound.sample(self._rng, 1)[0]
+        return bound.sample(self._rng, 1, values)[0]
 
     def _write(self, row: int, bounds: Iterable[Bound], fields: Iterable[str]) -> None:
         model, values = self._models[row], self._values[row]

@@ -46,17 +46,24 @@ class Pushes:
         """Whether there are pushes at all."""
         return self._config.rate.high > 0
 
-    def reset(self, row: Any, nominal: Any) -> dict[str, float]:
-        """Begin an episode of one row, or of rows (k,); returns what was drawn for one."""
+    def reset(self, row: Any, nominal: Any, config: PushConfig | None = None) -> dict[str, float]:
+        """Begin an episode of one row, or of several; returns what was drawn for one.
+
+        Args:
+            row: index, or indices (k,).
+            nominal: whether it is nominal, or (k,).
+            config: what this episode's draws are from: ranges within those of the batch; default: those.
+        """
+        config = config or self._config
         self._rate[row] = self._left[row] = 0.0
         if not self.any:
             return {}
         if shape := getattr(nominal, "shape", ()):
-            rate = self._config.rate.sample(self._rng, shape)
+            rate = config.rate.sample(self._rng, shape)
             self._rate[row] = arrays.namespace(rate).where(nominal, 0.0, rate)
         if shape or nominal:
             return {}
-        self._rate[row] = self._config.rate.sample(self._rng)
+        self._rate[row] = config.rate.sample(self._rng)
         return {"rate": float(self._rate[row])}
 
     def advance(self) -> Array:

@@ -141,13 +141,19 @@ class Sensing:
         self._positions = xp.zeros((_HISTORY, num_envs, 3))
         self._rotations = xp.zeros((_HISTORY, num_envs, 3, 3))
 
-    def reset(self, row: Any, nominal: Any, state: RobotState) -> dict[str, Any]:
-        """Begin an episode of one row of `state`, or of rows (k,); its object has been in view for a while.
+    def reset(self, row: Any, nominal: Any, state: RobotState, config: SensingConfig | None = None) -> dict[str, Any]:
+        """Begin an episode of one row, or of several; its object has been in view for a while.
+
+        Args:
+            row: index, or indices (k,).
+            nominal: whether it is nominal, or (k,).
+            state: of all rows.
+            config: what this episode's draws are from: ranges within those of the batch; default: those.
 
         Returns:
             What was drawn, by field; nothing for a nominal row, and for several.
         """
-        config, rng, xp, shape = self._config, self._rng, self._xp, state.grip_position[row].shape[:-1]
+        config, rng, xp, shape = config or self._config, self._rng, self._xp, state.grip_position[row].shape[:-1]
         self._nominal[row] = nominal
         self._steps[row] = 0
         self._phase[row] = rng.uniform(0.0, 1.0 / config.camera_rate, shape)

@@ -43,12 +43,19 @@ class Timing:
         self._mean = np.zeros(num_envs)
         self._left = np.zeros(num_envs)
 
-    def reset(self, row: int, nominal: bool) -> dict[str, float]:
-        """Begin an episode of one row; returns what was drawn."""
+    def reset(self, row: int, nominal: bool, config: TimingConfig | None = None) -> dict[str, float]:
+        """Begin an episode of one row; returns what was drawn.
+
+        Args:
+            row: index.
+            nominal: whether it is nominal.
+            config: what this episode's draws are from: ranges within those of the batch; default: those.
+        """
+        config = config or self._config
         self._mean[row] = self._left[row] = 0.0
-        if self._config.lateness_rate is None or nominal:
+        if config.lateness_rate is None or nominal:
             return {}
-        rate = float(self._config.lateness_rate.sample(self._rng))
+        rate = float(config.lateness_rate.sample(self._rng))
         self._mean[row] = 1.0 / rate
         return {"lateness_rate": rate}
 

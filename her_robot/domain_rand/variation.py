@@ -132,9 +132,15 @@ class Bound:
         self.nominal = field_of(model, parameter.field)[self.place].copy()
         """In the compiled model: one value for each element or degree of freedom, and axis."""
 
-    def sample(self, rng: Any, count: int) -> Array:
-        """Draws (count, elements, axes); one element where all share a draw."""
-        return self.variation.sample(rng, (count, *self.shape))
+    def sample(self, rng: Any, count: int, values: Range | None = None) -> Array:
+        """Draws (count, elements, axes); one element where all share a draw.
+
+        Args:
+            rng: source of the draws.
+            count: how many.
+            values: to be drawn from; default: those of the variation.
+        """
+        return (values or self.variation).sample(rng, (count, *self.shape))
 
     def write(self, model: mujoco.MjModel, values: np.ndarray) -> None:
         """Apply a draw (elements, axes) to what stands in the model."""

@@ -21,6 +21,7 @@ from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.domain_rand.rendering import Appearance
 from her_robot.errors import HerRobotError
 from her_robot.evaluation.episodes import seeds_from
+from her_robot.evaluation.randomization_cost import Cost, measure_cost
 from her_robot.evaluation.report import write_json
 from her_robot.sim.goal_env import BatchedGoalEnv
 from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
@@ -56,8 +57,11 @@ def randomization_command(options: argparse.Namespace) -> int:
     drawn, randomised = draw_episodes(contract.task, preset, options.episodes, options.seed)
     robot = _simulated_robot(contract.task, preset, options.seed)
     drawn |= draw_looks(robot, options.episodes, options.seed)
+    cost = measure_cost(contract.task, preset, options.seed) if options.cost else None
+    if cost is not None:
+        print_cost(console, cost)
     if options.json:
-        write_json(options.json, _summary(options, preset, lines, drawn, randomised))
+        write_json(options.json, _summary(options, preset, lines, drawn, randomised, cost))
     directory = options.out or Path("reports") / f"randomization-{contract.task}-{Path(options.preset).stem}"
     path = directory / "histograms.png"
     write_atomically(path, plot_histograms(drawn, lines, f"{options.preset} in {contract.task}"))
@@ -91,6 +95,15 @@ def print_lines(console: Console, lines: Sequence[Line], title: str) -> None:
         draws = f", {len(line.components)} draws" if len(line.components) > 1 else ""
         table.add_row(f"  {line.name}", nominal, _range(line), line.distribution + draws, line.operation, line.when)
     console.print(table)
+
+
+def print_cost(console: Console, cost: Cost) -> None:
+    """What the preset costs."""
+    longer = f" Control periods last {100 * cost.longer:.1f} % longer." if cost.longer else ""
+    console.print(
+        f"It adds {100 * cost.share:.1f} % to the CPU time of a simulated second: {cost.randomized_us:.0f} us for a "
+        f"control period, {cost.nominal_us:.0f} without.{longer}"
+    )
 
 
 def draw_episodes(task: str, preset: RandomizationPreset, episodes: int, seed: int) -> tuple[Drawn, int]:
@@ -190,6 +203,7 @@ def _summary(
     lines: Sequence[Line],
     drawn: Drawn,
     randomised: int,
+    cost: Cost | None,
 ) -> dict[str, Any]:
     statistics = {
         f"{section}.{name}": {"mean": values.mean(), "min": values.min(), "max": values.max(), "count": values.size}
@@ -204,6 +218,7 @@ def _summary(
         "nominal_fraction": preset.nominal_fraction,
         "parameters": [dataclasses.asdict(line) for line in lines],
         "drawn": statistics,
+        "cost": None if cost is None else dataclasses.asdict(cost) | {"share": cost.share},
     }
 
 

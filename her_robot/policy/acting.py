@@ -45,13 +45,17 @@ class Policy:
         memory.record(observation, action)
         return action
 
-    def explore(self, observation: Array, desired_goal: Array, memory: EpisodeMemory, rng: Any) -> Array:
-        """Actions to explore with: drawn, if the policy is stochastic, and otherwise those of `act`. Whoever explores
-        tells `memory` what is commanded in the end."""
+    def explore(
+        self, observation: Array, desired_goal: Array, memory: EpisodeMemory, rng: Any, explores: Array
+    ) -> Array:
+        """Actions to explore with where `explores` (n,) is true: drawn, if the policy is stochastic. Otherwise those of
+        `act`. Whoever explores tells `memory` what is commanded in the end."""
         outputs = _like(observation, self._outputs(observation, desired_goal, memory))
+        xp = arrays.namespace(outputs)
+        action = xp.tanh(outputs[:, : self._action_size])
         if outputs.shape[-1] == self._action_size:
-            return arrays.namespace(outputs).tanh(outputs)
-        return sample_actions(outputs, rng)
+            return action
+        return xp.where(explores[:, None], sample_actions(outputs, rng), action)
 
     def _outputs(self, observation: Array, desired_goal: Array, memory: EpisodeMemory) -> Tensor:
         past = None

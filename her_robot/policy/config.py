@@ -5,6 +5,7 @@ from typing import Literal
 
 from her_robot import configuration, resources
 from her_robot.contract import contract_of
+from her_robot.domain_rand.automatic import AutomaticConfig
 from her_robot.errors import ConfigurationError
 from her_robot.policy.guide import GUIDES
 
@@ -179,6 +180,8 @@ class TrainConfig:
     """Environment steps with uniformly random actions before the first update."""
     randomization: str = "none"
     """Preset in config/randomization/, or a path to one."""
+    adr: AutomaticConfig = field(default_factory=AutomaticConfig)
+    """Whether the preset's ranges grow with the policy."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the networks live, and the replay buffer."""
     sim: Literal["cpu", "warp"] = "cpu"
@@ -230,8 +233,9 @@ class TrainConfig:
             raise ValueError(f"agent.gamma must lie between 0 and 1, found {self.agent.gamma}")
         if self.num_threads < 0 or self.warmup_steps < 0 or self.network.history < 0:
             raise ValueError("num_threads, warmup_steps and network.history must not be negative")
-        if self.sim == "warp" and self.network.asymmetric:
-            raise ValueError("network.asymmetric is not known to sim=warp yet; leave it out, or set sim=cpu")
+        for name, wanted in {"network.asymmetric": self.network.asymmetric, "adr.enabled": self.adr.enabled}.items():
+            if self.sim == "warp" and wanted:
+                raise ValueError(f"{name} is not known to sim=warp yet; leave it out, or set sim=cpu")
         if self.network.positions == "relative" and not self.network.goal_difference:
             raise ValueError("network.positions is relative: network.goal_difference must be true")
         if not self.network.hidden_sizes or min(self.network.hidden_sizes) < 1:

@@ -33,18 +33,24 @@ class Explorer:
         self._with_truth = with_truth
         self._near = config.approach_distance if env.contract.gripper_blocked else config.grasp_distance
 
-    def play(self, policy: Policy | None) -> Episodes:
-        """One episode in every environment; without a policy, actions are uniformly random where no guide acts."""
+    def play(self, policy: Policy | None, judged: np.ndarray | None = None) -> Episodes:
+        """One episode in every environment; without a policy, actions are uniformly random where no guide acts.
+
+        Args:
+            policy: that acts.
+            judged: environments in which it acts alone, without exploration, boolean (num_envs,); default: none.
+        """
         env = self._env
         observation, _ = env.reset()
         desired = observation["desired_goal"]
+        alone = arrays.namespace(desired).zeros_like(desired[:, 0], dtype=bool) if judged is None else judged
         approaching, guided_steps = self._draw_guidance()
         observations, achieved, actions = [observation["observation"]], [observation["achieved_goal"]], []
         truths = [env.true_observation()] if self._with_truth else []
         memory = policy.memory() if policy else EpisodeMemory(0, self._contract.action_size)
         for step in range(self._contract.episode_steps):
             seen = observation["observation"]
-            action = self._action(policy, memory, seen, desired, approaching, step < guided_steps)
+            action = self._action(policy, memory, seen, desired, approaching, step < guided_steps, alone)
             memory.record(seen, action)
             observation, *_ = env.step(action)
             observations.append(observation["observation"])
@@ -78,10 +84,12 @@ class Explorer:
         desired_goal: np.ndarray,
         approaching: np.ndarray,
         guided: np.ndarray,
+        alone: np.ndarray,
     ) -> np.ndarray:
         rng, config, shape = self._rng, self._config, (len(observation), self._contract.action_size)
         uniform = rng.uniform(-1.0, 1.0, shape)
-        action = policy.explore(observation, desired_goal, memory, rng) if policy else arrays.copy(uniform)
+        own = policy.explore(observation, desired_goal, memory, rng, ~alone) if policy else uniform
+        action = arrays.copy(own)
         if approaching.any():
             towards, distance = approach_object(self._contract, observation)
             approaching &= distance > self._near
@@ -92,4 +100,5 @@ class Explorer:
         xp = arrays.namespace(action)
         action = xp.clip(action + config.noise * rng.standard_normal(shape), -1.0, 1.0)
         explores = rng.random(len(action)) < config.random_action
-        return xp.where(explores[:, None], uniform, action)
+        action = xp.where(explores[:, None], uniform, action)
+        return xp.where(alone[:, None], own, action) if policy else action

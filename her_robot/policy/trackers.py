@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def row_of(progress: Progress) -> dict[str, Any]:
         **{name: getattr(progress, name, None) for name in _COLUMNS},
         "critic_loss": losses.critic if losses else None,
         "mean_value": losses.value if losses else None,
+        **progress.curriculum,
     }
     return {name: "" if value is None else value for name, value in values.items()}
 
@@ -42,15 +44,22 @@ def row_of(progress: Progress) -> dict[str, Any]:
 class CsvTracker:
     """Appends to progress.csv. After a resume, rows beyond the checkpoint are dropped: they will be measured again."""
 
-    def __init__(self, path: Path, resumed_at: int) -> None:
+    def __init__(self, path: Path, resumed_at: int, more: Sequence[str] = ()) -> None:
+        """
+        Args:
+            path: the table.
+            resumed_at: environment steps that a run goes on from.
+            more: names of further columns.
+        """
+        columns = (*_COLUMNS, *more)
         rows = [row for row in read_progress(path) if int(row["env_steps"]) <= resumed_at]
         text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS)
+        writer = csv.DictWriter(text, columns)
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(path, text.getvalue())
         self._file = path.open("a", newline="", encoding="utf-8")
-        self._writer = csv.DictWriter(self._file, _COLUMNS)
+        self._writer = csv.DictWriter(self._file, columns)
 
     def update(self, progress: Progress) -> None:
         self._writer.writerow(row_of(progress))

@@ -94,7 +94,7 @@ def _run(trainer: Trainer, directory: Path, console: Console, until_success: flo
     config, at = trainer.config, trainer.progress.env_steps
     table = directory / "progress.csv"
     trackers = [
-        CsvTracker(table, at),
+        CsvTracker(table, at, tuple(trainer.progress.curriculum)),
         TensorBoardTracker(directory / "tensorboard", at),
         CurveTracker(table, directory / "success.png", f"{config.task}, seed {config.seed}"),
         ConsoleTracker(console, config.total_steps, at),

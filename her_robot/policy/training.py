@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from her_robot.policy.checkpoint import (
     save_checkpoint,
 )
 from her_robot.policy.config import TrainConfig
+from her_robot.policy.curriculum import Curriculum
 from her_robot.policy.exploration import Explorer
 from her_robot.policy.learner import Learner
 from her_robot.policy.processes import Processes
@@ -67,6 +68,8 @@ class Progress:
     """Of the deterministic policy in the nominal environment; None where no evaluation was due."""
     success_rate_randomized: float | None = None
     """The same in the randomised environment; None also where nothing is randomised."""
+    curriculum: Mapping[str, float] = field(default_factory=dict)
+    """Of automatic domain randomisation: its entropy and present ranges, by column; empty without it."""
 
 
 class Trainer:
@@ -91,8 +94,9 @@ class Trainer:
         self._evaluation_envs = _evaluation_envs(config, threads, device, self.preset)
         self._rng = _generator(config, [config.seed, 1, rank], device)
         self._explorer = Explorer(self._env, config.exploration, self._rng, config.network.asymmetric)
+        self._curriculum = Curriculum(config.adr, self._env, self.preset) if config.adr.enabled else None
         self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
-        self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None)
+        self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None, curriculum=self._curriculum_numbers())
 
     def run(self, until_success: float | None = None) -> Iterator[Progress]:
         """Train until `total_steps`; yields after every cycle, and checkpoints when one is due and at the end.
@@ -140,6 +144,7 @@ class Trainer:
             "progress": {name: getattr(self.progress, name) for name in _COUNTERS},
             "rng": self._rng.bit_generator.state,
             "environment_rngs": self._env.random_states(),
+            "curriculum": self._curriculum.state() if self._curriculum else {},
         }
         checkpoint = Checkpoint(learner.agent.state(), arrays, state)
         return save_checkpoint(self._checkpoints / below, self.progress.env_steps, checkpoint)
@@ -161,7 +166,9 @@ class Trainer:
         learner.set_random_state(arrays["learner_rng"])
         self._rng.bit_generator.state = state["rng"]
         self._env.set_random_states(state["environment_rngs"])
-        self.progress = replace(self.progress, **state["progress"])
+        if self._curriculum is not None:
+            self._curriculum.restore(state["curriculum"])
+        self.progress = replace(self.progress, **state["progress"], curriculum=self._curriculum_numbers())
 
     def _common_step(self) -> int:
         """Newest step that all processes have a checkpoint of: killed while saving, they differ by one."""
@@ -200,6 +207,8 @@ class Trainer:
         self.learner.take_in(episodes)
         final = is_success(self.contract, episodes.achieved_goal[:, -1], episodes.desired_goal)
         played, successes = self.processes.sum(np.array([len(episodes), float(final.sum())]))
+        if self._curriculum is not None:
+            self._curriculum.record(self.processes.sum(self._curriculum.count(final)))
         env_steps = before.env_steps + int(played) * self.contract.episode_steps
         rates = self._evaluate() if self._evaluation_is_due(before.env_steps, env_steps) else {}
         return Progress(
@@ -213,12 +222,17 @@ class Trainer:
             losses=losses,
             success_rate=rates.get("nominal"),
             success_rate_randomized=rates.get("randomized"),
+            curriculum=self._curriculum_numbers(),
         )
 
     def _play(self, policy: Policy | None) -> tuple[Episodes, float]:
         """One episode in every environment, and how long it took [s]."""
         begun = time.perf_counter()
-        return self._explorer.play(policy), time.perf_counter() - begun
+        judged = self._curriculum.begin(self._rng, policy is not None) if self._curriculum else None
+        return self._explorer.play(policy, judged), time.perf_counter() - begun
+
+    def _curriculum_numbers(self) -> dict[str, float]:
+        return self._curriculum.numbers() if self._curriculum else {}
 
     def _learn(self) -> Losses:
         try:

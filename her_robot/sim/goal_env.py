@@ -75,6 +75,7 @@ class BatchedGoalEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._preset = randomization or RandomizationPreset()
+        self._presets = [self._preset] * num_envs
         self._goals = np.zeros((num_envs, self.contract.goal_size))
         self._steps = np.zeros(num_envs, int)
         self._nominal = np.ones(num_envs, bool)
@@ -95,6 +96,13 @@ class BatchedGoalEnv(VectorEnv):
         """What was drawn for the present episodes, float32 (num_envs, len(parameter_names)), mapped to about [-1, 1]
         by the preset's ranges: what a critic may know in training (`domain_rand.episode_parameters`). A copy."""
         return self._parameters.values.copy()
+
+    def set_presets(self, presets: Sequence[RandomizationPreset]) -> None:
+        """Draw the next episodes of each row from a preset of its own, (num_envs,): from ranges within those of the
+        environment's preset (`domain_rand.narrowing`). All else, such as noise, stays as the latter says."""
+        if len(presets) != self.num_envs:
+            raise ValueError(f"{len(presets)} presets for {self.num_envs} environments")
+        self._presets = list(presets)
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -190,11 +198,12 @@ class BatchedGoalEnv(VectorEnv):
             self._reset_row(int(row))
         self._state = self.simulation.state()
         for row, nominal in zip(rows, self._nominal[rows], strict=True):
+            preset = self._presets[row]
             drawn = {
-                "actuation": self._actuation.reset(row, nominal, self._state.finger_position[row]),
-                "sensing": self._sensing.reset(row, nominal, self._state),
-                "timing": self._timing.reset(row, nominal),
-                "pushes": self._pushes.reset(row, nominal),
+                "actuation": self._actuation.reset(row, nominal, self._state.finger_position[row], preset.actuation),
+                "sensing": self._sensing.reset(row, nominal, self._state, preset.sensing),
+                "timing": self._timing.reset(row, nominal, preset.timing),
+                "pushes": self._pushes.reset(row, nominal, preset.pushes),
             }
             self.drawn[row] |= {section: values for section, values in drawn.items() if values}
             self._parameters.record(row, {} if nominal else self.drawn[row])
@@ -202,12 +211,13 @@ class BatchedGoalEnv(VectorEnv):
 
     def _reset_row(self, row: int) -> None:
         task, rng, has_object = self.simulation.task, self._reset_rngs[row], self.contract.has_object
-        self._nominal[row] = nominal = self._randomization_rng.random() < self._preset.nominal_fraction
-        physics = self._physics.reset(row, nominal)
+        preset = self._presets[row]
+        self._nominal[row] = nominal = self._randomization_rng.random() < preset.nominal_fraction
+        physics = self._physics.reset(row, nominal, preset.physics)
         self.drawn[row] = {"physics": physics} if physics else {}
         position, yaw, rise = None, 0.0, self._physics.object_rise(row)
         if has_object and not nominal:
-            yaw = float(self._preset.object_yaw.sample(self._randomization_rng))
+            yaw = float(preset.object_yaw.sample(self._randomization_rng))
             self.drawn[row]["placement"] = {"object_yaw": yaw}
         if has_object:
             position = task.sample_object_position(rng)

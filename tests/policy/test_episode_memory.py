@@ -132,7 +132,7 @@ def test_playing_and_replay_see_the_same():
     memory, rng = policy.memory(), np.random.default_rng(0)
     for time in range(6):
         observation = episodes.observation[:, time]
-        found = policy.explore(observation, goal, memory, rng)
+        found = policy.explore(observation, goal, memory, rng, np.ones(len(goal), bool))
         past = learner.buffer.episodes.before(torch.arange(3), torch.full((3,), time), 3)
         inputs = learner.inputs(torch.from_numpy(observation), torch.from_numpy(goal), past)
         np.testing.assert_allclose(found, torch.tanh(actor(inputs)).numpy(), atol=1e-5)

@@ -21,7 +21,7 @@ class _Still:
     def memory(self):
         return EpisodeMemory(0, 4)
 
-    def explore(self, observation, desired_goal, memory, rng):
+    def explore(self, observation, desired_goal, memory, rng, explores):
         return np.zeros((len(observation), 4))
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from her_robot.errors import CheckpointError, TrainingDivergedError
+from her_robot.errors import CheckpointError, ConfigurationError, TrainingDivergedError
 from her_robot.policy.bundle import PolicyBundle
-from her_robot.policy.checkpoint import has_checkpoint
+from her_robot.policy.checkpoint import has_checkpoint, load_state
 from her_robot.policy.config import load_config
 from her_robot.policy.trackers import read_progress
 from her_robot.policy.train import train_command
@@ -58,6 +58,43 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, overrides):
     expected, found = whole.learner.buffer.episodes, resumed.learner.buffer.episodes
     np.testing.assert_array_equal(found.observation, expected.observation)
     np.testing.assert_array_equal(found.action, expected.action)
+
+
+ADR = ["adr.enabled=true", "adr.boundary_probability=0.5", "adr.episodes=2", "randomization=robot_loop_reach"]
+
+
+def test_a_resumed_run_goes_on_with_its_ranges(tmp_path):
+    def trainer(directory, steps):
+        return Trainer(load_config("fetch_reach", None, [*TOY, *ADR, f"total_steps={steps}"]), directory)
+
+    whole, half = trainer(tmp_path / "whole", 1200), trainer(tmp_path / "parts", 800)
+    expected = _finish(whole)
+    _finish(half)
+    resumed = trainer(tmp_path / "parts", 1200)
+    resumed.resume()
+    assert resumed.progress.curriculum == half.progress.curriculum
+    assert [p.curriculum for p in _finish(resumed)] == [p.curriculum for p in expected[-2:]]
+    state = load_state(tmp_path / "whole" / "checkpoints")
+    assert load_state(tmp_path / "parts" / "checkpoints")["curriculum"] == state["curriculum"]
+    assert any(value for name, value in state["curriculum"].items() if name.endswith(".episodes"))
+    assert load_state(tmp_path / "parts" / "checkpoints")["rng"] == state["rng"]
+    for name, tensor in whole.learner.agent.state().items():
+        assert torch.equal(tensor, resumed.learner.agent.state()[name]), name
+
+
+def test_ranges_are_logged(tmp_path):
+    assert train_command("fetch_reach", overrides=[*TOY, *ADR], out=tmp_path / "run", steps=400, seed=3) == 0
+    row = read_progress(tmp_path / "run" / "progress.csv")[-1]
+    assert float(row["adr.entropy"]) == pytest.approx(np.log(0.1))
+    # What is nominal is at a position of 0.867 in 0.35 ... 1.1; a tenth of the range lies about it.
+    assert float(row["adr.actuation.scale.low"]) == pytest.approx(1.0 - 0.0375)
+    assert float(row["adr.actuation.scale.high"]) == pytest.approx(1.0 + 0.0375)
+
+
+def test_ranges_that_could_grow_are_needed(tmp_path):
+    config = load_config("fetch_reach", None, [*TOY, "adr.enabled=true", "randomization=none"])
+    with pytest.raises(ConfigurationError, match="has no ranges to grow to"):
+        Trainer(config, tmp_path)
 
 
 def test_progress_counts_steps_updates_and_evaluations(tmp_path):

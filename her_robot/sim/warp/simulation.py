@@ -192,8 +192,8 @@ def _check_object(task: FetchTask) -> None:
         kind = task.model.geom("object0").type[0]
         if kind == mujoco.mjtGeom.mjGEOM_CYLINDER:
             raise BackendError(
-                f"{task.contract.task}: MuJoCo Warp gives a cylinder on a table one contact where MuJoCo gives several, "
-                "and the puck tumbles; use --sim cpu"
+                f"{task.contract.task}: MuJoCo Warp finds one contact between a puck and a table, MuJoCo several, and "
+                "the puck tumbles; use --sim cpu"
             )
 
 
