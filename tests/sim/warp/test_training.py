@@ -38,10 +38,11 @@ def test_a_resumed_run_goes_on_on_the_device(tmp_path):
     trainer = Trainer(config, tmp_path)
     played = []
     explore = trainer._explorer.play
-    trainer._explorer.play = lambda policy: played.append(explore(policy)) or played[-1]
+    trainer._explorer.play = lambda *arguments: played.append(explore(*arguments)) or played[-1]
     list(trainer.run())
     trainer.close()
-    assert all(isinstance(values, torch.Tensor) for values in vars(played[0]).values())
+    for name in ("observation", "achieved_goal", "desired_goal", "action"):
+        assert isinstance(getattr(played[0], name), torch.Tensor), name
     resumed = Trainer(load_config("fetch_push", None, [*TOY, "total_steps=12"]), tmp_path)
     resumed.resume()
     assert torch.equal(resumed.learner.buffer.episodes.observation, played[0].observation)
