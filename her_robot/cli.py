@@ -303,6 +303,9 @@ def _add_bench(commands) -> None:
         "env", help="environment steps per second, beside EnvPool, Gymnasium-Robotics and mj_step alone"
     )
     env.add_argument(
+        "--task", action="append", metavar="TASK", help="such as hand_block; may be repeated; default: several"
+    )
+    env.add_argument(
         "--sim", choices=("cpu", "warp"), default="cpu", help="`warp`: of MuJoCo Warp alone, over batch sizes"
     )
     env.add_argument("--device", choices=("cpu", "cuda"), default="cuda", help="with --sim warp; default: cuda")
@@ -436,9 +439,9 @@ def _bench(options: argparse.Namespace) -> int:
 def _bench_env(options: argparse.Namespace) -> int:
     if options.sim == "warp":
         return _bench_warp(options)
-    from her_robot.sim.benchmark import bench_env
+    from her_robot.sim.benchmark import TASKS, bench_env
 
-    bench_env(options.json)
+    bench_env(options.json, tasks=options.task or TASKS)
     return 0
 
 
@@ -448,7 +451,7 @@ def _bench_warp(options: argparse.Namespace) -> int:
     check_installation(options.device)
     from her_robot.sim.warp.benchmark import bench_warp
 
-    bench_warp(options.json, options.device, options.worlds)
+    bench_warp(options.json, options.device, options.worlds, options.task)
     return 0
 
 

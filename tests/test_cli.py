@@ -10,7 +10,7 @@ import torch
 from constant_policy import constant_bundle
 
 from her_robot.cli import main
-from her_robot.contract import CONTRACTS
+from her_robot.contract import CONTRACTS, HAND_OPTIONS
 
 
 def _run(capsys, *arguments):
@@ -65,7 +65,7 @@ def test_tasks_as_json(capsys, tmp_path):
     assert status == 0
     assert "FetchPush-v4" in out
     written = json.loads((tmp_path / "tasks.json").read_text())
-    assert written.keys() == CONTRACTS.keys()
+    assert written.keys() == {**CONTRACTS, **HAND_OPTIONS}.keys()
     assert sum(term["size"] for term in written["fetch_push"]["observation"]) == 25
 
 

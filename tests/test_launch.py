@@ -5,7 +5,7 @@ import runpy
 
 import pytest
 
-from her_robot.contract import CONTRACTS
+from her_robot.contract import FETCH_CONTRACTS
 from her_robot.resources import share_directory
 
 LAUNCH = share_directory() / "launch"
@@ -33,8 +33,8 @@ def test_every_file_describes_a_launch(path):
 
 
 def test_every_task_has_a_thin_file_over_the_common_one():
-    assert {path.name for path in FILES} == {"her_robot.launch.py", *(f"{task}.launch.py" for task in CONTRACTS)}
-    for task in CONTRACTS:
+    assert {path.name for path in FILES} == {"her_robot.launch.py", *(f"{task}.launch.py" for task in FETCH_CONTRACTS)}
+    for task in FETCH_CONTRACTS:
         text = (LAUNCH / f"{task}.launch.py").read_text()
         assert "her_robot.launch.py" in text
         assert f'"task": "{task}"' in text
@@ -47,7 +47,7 @@ def test_arguments_are_described_and_the_default_moves_nothing_real():
         assert description, name
         assert choices is None or default in choices, name
     assert arguments["robot"][0] == "sim"
-    assert set(arguments["task"][2]) == set(CONTRACTS)
+    assert set(arguments["task"][2]) == set(FETCH_CONTRACTS)
 
 
 def test_arguments_are_documented():

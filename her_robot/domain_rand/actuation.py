@@ -1,7 +1,8 @@
-"""What a real robot does to an action before the gripper moves: delay, scale, inertia, noise, and slow fingers.
+"""What a real robot does to an action before anything moves: delay, scale, inertia, noise, and slow fingers.
 
-The gripper component goes through the `GripperReference` that runs on the robot, so its speed and its grip are trained
-on. Rows are environments. An action of a nominal row passes unchanged. Arrays are NumPy's or PyTorch's.
+What moves is the Fetch's gripper, or each actuator of the hand. A gripper's opening is the last component of an action;
+it goes through the `GripperReference` that runs on the robot, so its speed and its grip are trained on. Rows are
+environments. An action of a nominal row passes unchanged. Arrays are NumPy's or PyTorch's.
 """
 
 from dataclasses import dataclass
@@ -28,17 +29,17 @@ class ActuationConfig:
     delay_steps: tuple[int, int] = (0, 0)
     """Fewest and most control periods that an action is delayed by."""
     scale: Range = Range(1.0, 1.0)
-    """Factor on the displacement."""
+    """Factor on the action's motion."""
     axis_scale: Range = Range(1.0, 1.0)
-    """Further factor on the displacement, drawn for each axis."""
+    """Further factor on the motion, drawn for each axis or actuator."""
     smoothing: Range = Range(0.0, 0.0)
     """Weight of the previous effective action in a first-order low pass, 0 (none) to below 1."""
     slew_limit: Range = Range(2.0, 2.0)
     """Largest change of the effective action in one control period; 2 is no limit."""
     noise: float = 0.0
-    """Standard deviation of Gaussian noise added to the action's displacement, drawn every step."""
+    """Standard deviation of Gaussian noise added to the action's motion, drawn every step."""
     bias: float = 0.0
-    """Standard deviation of a constant error added to the action's displacement, each axis, drawn every episode."""
+    """Standard deviation of a constant error added to the action's motion, in each axis, drawn every episode."""
     loss: Range = Range(0.0, 0.0)
     """Probability that a command is lost; the one before it is then repeated."""
     finger_speed: Range = Range(5.0, 5.0)
@@ -74,18 +75,31 @@ class Actuation:
         num_envs: int,
         rng: Any,
         control_period: float = CONTROL_PERIOD_S,
+        motion_size: int = 3,
+        has_gripper: bool = True,
         xp: Any = np,
     ) -> None:
+        """
+        Args:
+            config: what is drawn.
+            num_envs: number of rows.
+            rng: source of the draws.
+            control_period: [s].
+            motion_size: how many components of an action move the robot.
+            has_gripper: whether a last component opens a gripper.
+            xp: numpy or torch.
+        """
+        self._motion_size = motion_size
         self._config, self._rng, self._xp = config, rng, xp
         self._nominal = xp.ones(num_envs, dtype=bool)
         self._delay = xp.zeros(num_envs, dtype=int)
-        self._scale = xp.ones((num_envs, 3))
+        self._scale = xp.ones((num_envs, motion_size))
         self._smoothing = xp.zeros((num_envs, 1))
         self._slew_limit = xp.full((num_envs, 1), 2.0)
-        self._bias = xp.zeros((num_envs, 3))
+        self._bias = xp.zeros((num_envs, motion_size))
         self._loss = xp.zeros(num_envs)
-        self._pending = xp.zeros((config.delay_steps[1] + 1, num_envs, 4))
-        self._effective = xp.zeros((num_envs, 3))
+        self._pending = xp.zeros((config.delay_steps[1] + 1, num_envs, motion_size + has_gripper))
+        self._effective = xp.zeros((num_envs, motion_size))
         self._gap_speed = xp.zeros(num_envs)
         self._grip_lead = xp.zeros(num_envs)
         self._gripper = GripperReference(
@@ -93,32 +107,39 @@ class Actuation:
         )
 
     def reset(
-        self, row: Any, nominal: Any, finger_position: Array, config: ActuationConfig | None = None
+        self,
+        row: Any,
+        nominal: Any,
+        finger_position: Array | None = None,
+        config: ActuationConfig | None = None,
     ) -> dict[str, Any]:
         """Begin an episode of one row, or of several.
 
         Args:
             row: index, or indices (k,).
             nominal: whether it is nominal, or (k,).
-            finger_position: right and left finger (2,), or (k, 2) [m].
+            finger_position: right and left finger (2,), or (k, 2) [m], of a robot with a gripper.
             config: what this episode's draws are from: ranges within those of the batch; default: those.
 
         Returns:
             What was drawn, by field; nothing for a nominal row, and for several.
         """
-        config, rng, shape = config or self._config, self._rng, finger_position.shape[:-1]
+        config, rng, shape = config or self._config, self._rng, tuple(getattr(nominal, "shape", ()))
         self._nominal[row] = nominal
         self._delay[row] = rng.integers(config.delay_steps[0], config.delay_steps[1] + 1, shape)
-        scale, axis_scale = config.scale.sample(rng, (*shape, 1)), config.axis_scale.sample(rng, (*shape, 3))
+        scale = config.scale.sample(rng, (*shape, 1))
+        axis_scale = config.axis_scale.sample(rng, (*shape, self._motion_size))
         self._scale[row] = scale * axis_scale
         self._smoothing[row] = config.smoothing.sample(rng, (*shape, 1))
         self._slew_limit[row] = config.slew_limit.sample(rng, (*shape, 1))
-        self._gap_speed[row] = 2 * config.finger_speed.sample(rng, shape)
-        self._grip_lead[row] = config.grip_lead.sample(rng, shape)
+        if finger_position is not None:
+            self._gap_speed[row] = 2 * config.finger_speed.sample(rng, shape)
+            self._grip_lead[row] = config.grip_lead.sample(rng, shape)
         # What is off draws nothing: presets made before it was there keep their draws.
-        self._bias[row] = rng.normal(0.0, config.bias, (*shape, 3)) if config.bias else 0.0
+        self._bias[row] = rng.normal(0.0, config.bias, (*shape, self._motion_size)) if config.bias else 0.0
         self._loss[row] = config.loss.sample(rng, shape) if config.loss.high else 0.0
-        self._gripper.start(finger_position.sum(axis=-1), row)
+        if finger_position is not None:
+            self._gripper.start(finger_position.sum(axis=-1), row)
         self._pending[:, row] = 0.0
         self._effective[row] = 0.0
         if shape or nominal:
@@ -126,43 +147,47 @@ class Actuation:
         return {"scale": float(scale[0]), "axis_scale": axis_scale.tolist()} | self._drawn(row)
 
     def under_way(self) -> Array:
-        """What has been commanded and has not yet taken effect, summed over the periods to come, (num_envs, 3): waiting
-        actions, and how far a gripper that is told nothing more would still go on, in units of the action."""
+        """What has been commanded and has not yet taken effect, summed over the periods to come.
+
+        Waiting actions, and how far a gripper that is told nothing more would still go on, (num_envs, motion_size), in
+        units of the action.
+        """
         xp = self._xp
         waits = 1.0 * (xp.arange(len(self._pending))[:, None] < self._delay)
-        waiting = xp.einsum("pni,pn->ni", self._pending[:, :, :3], waits) * self._scale
+        waiting = xp.einsum("pni,pn->ni", self._pending[:, :, : self._motion_size], waits) * self._scale
         smoothed = self._effective * self._smoothing / (1.0 - self._smoothing)
         periods = xp.floor(xp.abs(self._effective) / self._slew_limit)
         braked = self._effective * periods - xp.sign(self._effective) * self._slew_limit * periods * (periods + 1) / 2.0
         going_on = xp.where(xp.abs(braked) > xp.abs(smoothed), braked, smoothed)
         return xp.where(self._nominal[:, None], 0.0, waiting + going_on)
 
-    def apply(self, actions: Array, finger_position: Array) -> Array:
-        """The action that takes effect in this period, float32 (num_envs, 4).
+    def apply(self, actions: Array, finger_position: Array | None = None) -> Array:
+        """The action that takes effect in this period, float32 (num_envs, action_size).
 
         Args:
-            actions: what is commanded (num_envs, 4).
-            finger_position: present right and left finger (num_envs, 2) [m].
+            actions: what is commanded (num_envs, action_size).
+            finger_position: present right and left finger of a gripper (num_envs, 2) [m].
         """
-        xp, last = self._xp, self._pending[0]
+        xp, size, last = self._xp, self._motion_size, self._pending[0]
         self._pending = xp.roll(self._pending, 1, 0)
         self._pending[0] = xp.clip(actions, -1.0, 1.0)
-        self._pending[0, :, :3] += self._config.noise * self._rng.standard_normal(self._effective.shape)
-        self._pending[0, :, :3] += self._bias
+        self._pending[0, :, :size] += self._config.noise * self._rng.standard_normal(self._effective.shape)
+        self._pending[0, :, :size] += self._bias
         if self._config.loss.high:
             lost = self._rng.random(len(self._loss)) < self._loss
             self._pending[0, lost] = last[lost]
         pending = self._pending[self._delay, xp.arange(len(self._delay))]
-        delayed = pending[:, :3] * self._scale
+        delayed = pending[:, :size] * self._scale
         smoothed = self._smoothing * self._effective + (1.0 - self._smoothing) * delayed
         change = xp.clip(smoothed - self._effective, -self._slew_limit, self._slew_limit)
         self._effective = self._effective + change
-        measured = finger_position.sum(axis=1)
-        gap = self._gripper.advance(pending[:, 3], measured)
         result = arrays.copy(arrays.to_float32(actions))
         randomised = ~self._nominal
-        result[randomised, :3] = arrays.to_float32(self._effective[randomised])
-        result[randomised, 3] = arrays.to_float32(((gap - measured) / _GRIPPER_GAIN)[randomised])
+        result[randomised, :size] = arrays.to_float32(self._effective[randomised])
+        if finger_position is not None:
+            measured = finger_position.sum(axis=1)
+            gap = self._gripper.advance(pending[:, size], measured)
+            result[randomised, size] = arrays.to_float32(((gap - measured) / _GRIPPER_GAIN)[randomised])
         return result
 
     def _drawn(self, row: int) -> dict[str, Any]:

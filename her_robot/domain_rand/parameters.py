@@ -17,7 +17,8 @@ from her_robot.errors import ConfigurationError, did_you_mean
 Operation = Literal["scale", "add", "set"]
 When = Literal["start", "episode", "interval", "step"]
 
-OBJECT, TABLE = "object0", "table0"
+OBJECT, HAND_OBJECT, TABLE = "object0", "object", "table0"
+_HAND = "robot0:C_*"
 _FINGERS = "robot0:r_gripper_finger_link", "robot0:l_gripper_finger_link"
 _PRIMITIVES = (
     mujoco.mjtGeom.mjGEOM_SPHERE,
@@ -179,19 +180,21 @@ PARAMETERS: dict[str, Parameter] = {
     "gravity": Parameter(
         "acceleration of gravity, each axis", "m/s^2", None, "opt.gravity", operations=("add",), axes=3
     ),
-    "object_mass": replace(_BODY_MASS, meaning="mass and inertia of the object", elements=(OBJECT,)),
+    "object_mass": replace(_BODY_MASS, meaning="mass and inertia of the object", elements=(OBJECT, HAND_OBJECT)),
     "object_size": replace(
-        _SIZE, meaning="size of the object, all axes alike; mass stays, inertia follows", elements=(OBJECT,)
+        _SIZE, meaning="size of the object, all axes alike; mass stays, inertia follows", elements=(OBJECT, HAND_OBJECT)
     ),
     "object_damping": replace(
         _DAMPING,
         meaning="viscous resistance to the object's translation",
         unit="Ns/m",
         linear=True,
-        elements=(f"{OBJECT}:joint",),
+        elements=(f"{OBJECT}:joint", f"{HAND_OBJECT}:joint"),
     ),
     "friction": replace(
-        _SLIDING, meaning="sliding friction of object, table and fingers", elements=(OBJECT, TABLE, *_FINGERS)
+        _SLIDING,
+        meaning="sliding friction of object, table and fingers, or of object and hand",
+        elements=(OBJECT, TABLE, *_FINGERS, HAND_OBJECT, _HAND),
     ),
     "table_height": Parameter(
         "height of the table",

@@ -28,6 +28,8 @@ _DEVIATIONS = (
     "grip_velocity_noise",
     "finger_noise",
     "finger_velocity_noise",
+    "joint_noise",
+    "joint_velocity_noise",
 )
 
 
@@ -79,6 +81,12 @@ class SensingConfig:
     """Standard deviation of a finger's velocity [m/s]."""
     blind_finger: bool = False
     """Report the fingers as closed and still, as on a robot whose gripper is blocked."""
+    joint_noise: float = 0.0
+    """Standard deviation of a joint's position, of the hand [rad]."""
+    joint_velocity_noise: float = 0.0
+    """Standard deviation of a joint's velocity, of the hand [rad/s]."""
+    rotation_noise: Range = Range(0.0, 0.0)
+    """Standard deviation of the orientation of an object in the hand, about each axis [rad]."""
 
     def __post_init__(self) -> None:
         if self.camera_rate <= 0:
@@ -90,6 +98,7 @@ class SensingConfig:
             "camera_latency",
             "position_noise",
             "yaw_noise",
+            "rotation_noise",
             "dropout",
             "occlusion_rate",
             "occlusion_duration",

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from her_robot.contract import contract_of
 from her_robot.errors import ConfigurationError
+from her_robot.evaluation.distance import distance_key
 from her_robot.evaluation.statistics import PairedCounts, mcnemar_p_value, newcombe_interval, pairs_needed
 
 SIGNIFICANCE = 0.05
@@ -58,6 +60,7 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
     pairs = [(episodes_1[seed], episodes_2[seed]) for seed in seeds]
     counts = PairedCounts.of([one["success"] for one, _ in pairs], [two["success"] for _, two in pairs])
     p_value = mcnemar_p_value(counts)
+    key = distance_key(contract_of(first["task"]))
     return {
         "task": first["task"],
         "loop": first["loop"],
@@ -76,7 +79,7 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
         "p_value": p_value,
         "better": _better(counts, p_value),
         "pairs_needed": pairs_needed(counts),
-        "final_distance_m": _medians(pairs, "final_distance_m"),
+        key: _medians(pairs, key),
         "time_to_goal_s": _medians(pairs, "time_to_goal_s"),
     }
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from her_robot.contract import CONTRACTS
+from her_robot.contract import CONTRACTS, HAND_OPTIONS, Contract, HandObjectContract, contract_of
+from her_robot.evaluation.distance import distance_key, written
 from her_robot.evaluation.episodes import Episode, Evaluation
 from her_robot.evaluation.report import write_json
 from her_robot.evaluation.sequential import ERROR, SequentialTest, Verdict, episodes_to_decide
@@ -68,8 +69,11 @@ def print_summary(console: Console, evaluation: Evaluation) -> None:
     summary = evaluation.summary()
     table = Table(show_header=False, box=None, padding=(0, 2))
     _add_success(table, summary)
-    final, times = summary["final_distance"], summary["time_to_goal_s"]
-    table.add_row("final distance", f"median {1000 * final['p50']:.1f} mm, 95 % below {1000 * final['p95']:.1f} mm")
+    final, times, contract = summary["final_distance"], summary["time_to_goal_s"], contract_of(evaluation.task)
+    table.add_row(
+        "final distance",
+        f"median {written(final['p50'], contract, 1)}, 95 % below {written(final['p95'], contract, 1)}",
+    )
     if times["reached"]:
         table.add_row("time to goal", f"median {times['p50']:.2f} s, 95 % below {times['p95']:.2f} s")
     if summary["smoothness"]["p50"] is not None:
@@ -131,8 +135,10 @@ def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
     table.add_row("policy", *map(str, comparison["policies"]))
     table.add_row("success", *(f"{rate:.3f}" for rate in comparison["success_rates"]))
     table.add_row("alone successful", str(comparison["only_first"]), str(comparison["only_second"]))
-    if comparison["final_distance_m"] is not None:
-        table.add_row("final distance *", *(f"{1000 * value:.1f} mm" for value in comparison["final_distance_m"]))
+    contract = contract_of(comparison["task"])
+    final = comparison[distance_key(contract)]
+    if final is not None:
+        table.add_row("final distance *", *(written(value, contract, 1) for value in final))
         table.add_row("time to goal *", *(f"{value:.2f} s" for value in comparison["time_to_goal_s"]))
     console.print(table)
     console.print(f"* medians over the {comparison['both']} episodes in which both succeed", style="dim")
@@ -159,15 +165,24 @@ def _conclusion(comparison: Mapping[str, Any]) -> str:
     return f"No difference is shown; to show one of this size, about {needed} episodes each would be needed."
 
 
+def _tolerance(contract: Contract) -> str:
+    """How near a success is, in words."""
+    if not isinstance(contract, HandObjectContract):
+        return f"{contract.success_distance} m"
+    angle = f"{contract.success_angle} rad" + " but about z" * contract.ignores_z_rotation
+    return f"{contract.success_distance} m and {angle}" if contract.position_counts else angle
+
+
 def print_tasks(json_file: Path | None) -> None:
-    """The contracts of all tasks."""
+    """The contracts of all tasks; in JSON also those with options."""
     if json_file is not None:
-        write_json(json_file, {name: dataclasses.asdict(contract) for name, contract in CONTRACTS.items()})
+        contracts = {**CONTRACTS, **HAND_OPTIONS}
+        write_json(json_file, {name: dataclasses.asdict(contract) for name, contract in contracts.items()})
     console = Console()
     for contract in CONTRACTS.values():
         console.print(
             f"[bold]{contract.task}[/]  ({contract.environment}; {contract.episode_steps} steps of "
-            f"{contract.control_period} s; success within {contract.success_distance} m)"
+            f"{contract.control_period} s; success within {_tolerance(contract)})"
         )
         table = Table(box=None, padding=(0, 2), show_header=False)
         terms = [("sees", term) for term in contract.observation]
@@ -175,3 +190,7 @@ def print_tasks(json_file: Path | None) -> None:
         for kind, term in terms:
             table.add_row(kind, f"{term.name} [{term.size}]".replace("[", "\\["), term.unit, term.description)
         console.print(table)
+    console.print(
+        "A hand's task may end in _touch (92 touch sensors are observed), in _relative (actions are relative to the "
+        "measured posture), or in both: hand_block_rotate_z_touch_relative."
+    )

@@ -8,6 +8,7 @@ import numpy as np
 
 from her_robot.contract import contract_of
 from her_robot.errors import ConfigurationError
+from her_robot.evaluation.distance import distance_key
 from her_robot.evaluation.metrics import spectral_arc_length, speeds, time_to_goal
 from her_robot.evaluation.sequential import Verdict, anytime_interval, verdict
 from her_robot.evaluation.statistics import quantiles, wilson_interval
@@ -29,7 +30,7 @@ class Episode:
     success: bool
     """Whether the goal was reached at the last step."""
     distances: tuple[float, ...]
-    """Distance of the achieved from the desired goal after each step [m]."""
+    """Distance of the achieved from the desired goal after each step [distance_unit of the contract]."""
     note: str = ""
     """What was out of the ordinary, such as why the policy never began to run."""
     grip_positions: tuple[tuple[float, float, float], ...] = ()
@@ -39,7 +40,7 @@ class Episode:
 
     @property
     def final_distance(self) -> float:
-        """At the last step [m]."""
+        """At the last step [distance_unit of the contract]."""
         return self.distances[-1]
 
 
@@ -84,7 +85,7 @@ class Evaluation:
             "success_ci95": list(wilson_interval(successes, count)) if count else [0.0, 1.0],
             **self._answer(successes, count),
             "final_distance": {
-                "unit": "m",
+                "unit": contract_of(self.task).distance_unit,
                 "mean": float(np.mean(final)) if final else None,
                 **quantiles(final, {"p50": 0.5, "p95": 0.95}),
             },
@@ -108,7 +109,7 @@ class Evaluation:
     def time_to_goal(self, episode: Episode) -> float | None:
         """Of one of its episodes [s]; None where it ends away from the goal."""
         contract = contract_of(self.task)
-        return time_to_goal(episode.distances, contract.success_distance, contract.control_period)
+        return time_to_goal(episode.distances, contract.success_threshold, contract.control_period)
 
     def smoothness(self, episode: Episode) -> float | None:
         """Spectral arc length of the gripper's speed in one of its episodes; None where that is not known."""
@@ -157,7 +158,7 @@ class Evaluation:
         values = {
             "seed": episode.seed,
             "success": episode.success,
-            "final_distance_m": episode.final_distance,
+            distance_key(contract_of(self.task)): episode.final_distance,
             "time_to_goal_s": self.time_to_goal(episode),
             "smoothness": self.smoothness(episode),
             "note": episode.note,

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from her_robot.configuration import write_atomically
 from her_robot.contract import contract_of
+from her_robot.evaluation.distance import written
 from her_robot.evaluation.episodes import Episode, Evaluation
 from her_robot.evaluation.sequential import Verdict
 
@@ -51,11 +52,12 @@ def _suite(evaluation: Evaluation) -> Element:
 
 
 def _episode_case(evaluation: Evaluation, episode: Episode, name: str) -> Element:
-    duration = contract_of(evaluation.task).control_period * len(episode.distances)
+    contract = contract_of(evaluation.task)
+    duration = contract.control_period * len(episode.distances)
     case = Element("testcase", classname=name, name=f"seed {episode.seed}", time=f"{duration:.3f}")
     if not episode.success:
         kind = "failure" if evaluation.at_least is None else "skipped"
-        message = f"{1000 * episode.final_distance:.0f} mm from the goal at the last step"
+        message = f"{written(episode.final_distance, contract, 0)} from the goal at the last step"
         SubElement(case, kind, message=_text("; ".join(filter(None, (message, episode.note)))))
     return case
 

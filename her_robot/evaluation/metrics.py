@@ -12,15 +12,15 @@ _SMALLEST_SPEED = 1e-3
 """An arm that was never faster has not moved [m/s]."""
 
 
-def time_to_goal(distances: Sequence[float], success_distance: float, period: float) -> float | None:
-    """First time from which the distance stays below `success_distance` to the end [s]; None if it does not.
+def time_to_goal(distances: Sequence[float], threshold: float, period: float) -> float | None:
+    """First time from which the distance stays below `threshold` to the end [s]; None if it does not.
 
     Args:
-        distances: after each control period [m].
-        success_distance: [m].
+        distances: after each control period, in any unit.
+        threshold: in the same unit.
         period: control period [s].
     """
-    outside = np.flatnonzero(np.asarray(distances) >= success_distance)
+    outside = np.flatnonzero(np.asarray(distances) >= threshold)
     first_inside = int(outside[-1]) + 1 if len(outside) else 0
     return (first_inside + 1) * period if first_inside < len(distances) else None
 

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 
 from her_robot import __version__
-from her_robot.contract import contract_of
+from her_robot.contract import Contract, contract_of
 from her_robot.evaluation import plots
+from her_robot.evaluation.distance import distance_key, written
 from her_robot.evaluation.episodes import Episode, Evaluation, worst_first
 from her_robot.evaluation.film import Film, encode, thumbnail
 from her_robot.evaluation.page_style import STYLE
@@ -82,7 +83,7 @@ def _overview_row(section: Section, anchor: str) -> str:
         f"<tr><td class='text'><a href='#{anchor}'>{escape(label)}</a></td>"
         f"<td class='text' style='width:32%'>{plots.interval(rate, low, high, section.evaluation.at_least)}</td>"
         f"<td>{summary['successes']} of {summary['episodes']}</td>"
-        f"<td>{_millimetres(summary['final_distance']['p50'])}</td>"
+        f"<td>{written(summary['final_distance']['p50'], contract_of(section.evaluation.task))}</td>"
         f"<td>{_seconds(summary['time_to_goal_s']['p50'])}</td></tr>"
     )
 
@@ -187,15 +188,17 @@ def _verdict(evaluation: Evaluation) -> str:
 
 def _figures(evaluation: Evaluation, summary: Mapping) -> str:
     final, times, smooth = summary["final_distance"], summary["time_to_goal_s"], summary["smoothness"]
+    contract = contract_of(evaluation.task)
+    median, largest = written(final["p50"], contract), written(final["p95"], contract)
     figures = [
-        ("Final distance", _millimetres(final["p50"]), f"median; 95 % below {_millimetres(final['p95'])}"),
+        ("Final distance", median, f"median; 95 % below {largest}"),
         ("Time to goal", _seconds(times["p50"]), f"median; 95 % below {_seconds(times['p95'])}"),
     ]
     if smooth["p50"] is not None:
         figures.append(("Smoothness", f"{smooth['p50']:.2f}", "spectral arc length; one straight reach: −1.4"))
     if "latency_ms" in summary:
         latency, age, safety = summary["latency_ms"], summary["age_s"].get("goal", {}), summary["safety"]
-        hertz = 1.0 / contract_of(evaluation.task).control_period
+        hertz = 1.0 / contract.control_period
         figures += [
             ("Sensor to command", _milliseconds(latency["p99"]), f"p99; median {_milliseconds(latency['p50'])}"),
             ("Deadlines missed", str(summary["deadline_misses"]), f"at {hertz:.0f} Hz"),
@@ -231,17 +234,19 @@ def _film(evaluation: Evaluation, film: Film | None) -> str:
     if film is None or encoded is None:
         return ""
     episode = next(episode for episode in evaluation.episodes if episode.seed == film.seed)
+    contract = contract_of(evaluation.task)
     source = f"data:video/mp4;base64,{base64.b64encode(encoded).decode()}"
     return (
         "<h3>The worst episode</h3><div class='film'>"
         f"<video src='{source}' controls autoplay loop muted playsinline></video>"
-        f"<figcaption>{_caption(episode)}<br>As a camera saw it while the policy ran, at its true speed."
+        f"<figcaption>{_caption(episode, contract)}<br>As a camera saw it while the policy ran, at its true speed."
         "</figcaption></div>"
     )
 
 
 def _pictures(evaluation: Evaluation, images: Mapping[int, np.ndarray]) -> str:
     """Failures, the worst first; where there is none, the episodes that came nearest to one."""
+    contract = contract_of(evaluation.task)
     ordered = [episode for episode in worst_first(evaluation.episodes) if episode.seed in images]
     failures = [episode for episode in ordered if not episode.success]
     shown = (failures or ordered)[:MOST_PICTURES]
@@ -249,7 +254,7 @@ def _pictures(evaluation: Evaluation, images: Mapping[int, np.ndarray]) -> str:
         return ""
     figures = "".join(
         f"<figure><img alt='last image of seed {episode.seed}' src='{_jpeg(images[episode.seed])}'>"
-        f"<figcaption>{_caption(episode)}</figcaption></figure>"
+        f"<figcaption>{_caption(episode, contract)}</figcaption></figure>"
         for episode in shown
     )
     title = "Failures" if failures else "No failure; the least exact episodes"
@@ -257,15 +262,16 @@ def _pictures(evaluation: Evaluation, images: Mapping[int, np.ndarray]) -> str:
     return f"<h3>{title}</h3>{more}<div class='pictures'>{figures}</div>"
 
 
-def _caption(episode: Episode) -> str:
+def _caption(episode: Episode, contract: Contract) -> str:
     kind = "reached" if episode.success else "missed"
     note = f"<br>{escape(episode.note)}" if episode.note else ""
-    return f"<b class='{kind}'>{kind}</b>, {_millimetres(episode.final_distance)} · seed {episode.seed}{note}"
+    return f"<b class='{kind}'>{kind}</b>, {written(episode.final_distance, contract)} · seed {episode.seed}{note}"
 
 
 def _episodes(evaluation: Evaluation) -> str:
+    contract = contract_of(evaluation.task)
     columns = {
-        "final_distance_m": ("final distance", _millimetres),
+        distance_key(contract): ("final distance", lambda value: written(value, contract)),
         "time_to_goal_s": ("time to goal", _seconds),
         "smoothness": ("smoothness", lambda value: _number(value, ".2f")),
         "clamped": ("limited", str),
@@ -301,10 +307,6 @@ def _jpeg(image: np.ndarray) -> str:
 
 def _number(value: float | None, form: str, unit: str = "") -> str:
     return "–" if value is None else f"{value:{form}}{unit}"
-
-
-def _millimetres(meters: float | None) -> str:
-    return "–" if meters is None else _number(1000 * meters, ".1f" if meters < 0.1 else ".0f", " mm")
 
 
 def _seconds(seconds: float | None) -> str:

@@ -6,7 +6,8 @@ from math import ceil, floor, log10
 
 import numpy as np
 
-from her_robot.contract import contract_of
+from her_robot.contract import Contract, contract_of
+from her_robot.evaluation.distance import written
 from her_robot.evaluation.episodes import Episode, Evaluation
 from her_robot.evaluation.statistics import quantiles
 
@@ -19,8 +20,9 @@ _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 def outcomes(evaluation: Evaluation) -> str:
     """A small square for each episode, in the order of the seeds: full where the goal was reached, hollow where not."""
+    contract = contract_of(evaluation.task)
     squares = "".join(
-        f'<i class="{_kind(episode)}" title="seed {episode.seed}: {_outcome(episode)}"></i>'
+        f'<i class="{_kind(episode)}" title="seed {episode.seed}: {_outcome(episode, contract)}"></i>'
         for episode in evaluation.episodes
     )
     return f'<div class="outcomes">{squares}</div>'
@@ -41,23 +43,23 @@ def distances(evaluation: Evaluation) -> str:
     shown = _shown(evaluation.episodes)
     steps = max(len(episode.distances) for episode in shown)
     duration = contract.control_period * steps
-    highest = max(1.5 * contract.success_distance, *(max(episode.distances) for episode in shown))
+    highest = max(1.5 * contract.success_threshold, *(max(episode.distances) for episode in shown))
     plot = _Axes(duration, highest)
-    within = plot.y(contract.success_distance)
+    within = plot.y(contract.success_threshold)
     parts = [
         f'<rect class="band" x="{_LEFT}" y="{within:.1f}" width="{_WIDTH - _LEFT - _RIGHT}" '
         f'height="{_HEIGHT - _BOTTOM - within:.1f}"/>',
-        plot.grid("time [s]", "m"),
+        plot.grid("time [s]", contract.distance_unit),
     ]
     for episode in sorted(shown, key=lambda episode: not episode.success):
-        title = f"<title>seed {episode.seed}: {_outcome(episode)}</title>"
+        title = f"<title>seed {episode.seed}: {_outcome(episode, contract)}</title>"
         points = plot.points(contract.control_period, episode.distances)
         parts.append(f'<polyline class="{_kind(episode)}" points="{points}">{title}</polyline>')
     full = [episode.distances for episode in evaluation.episodes if len(episode.distances) == steps]
     median = plot.points(contract.control_period, np.median(full, axis=0).tolist())
     parts.append(f'<polyline class="median" points="{median}"/>')
     parts.append(f'<line class="limit" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{within:.1f}" y2="{within:.1f}"/>')
-    label = f"reached: within {1000 * contract.success_distance:g} mm"
+    label = f"reached: within {written(contract.success_threshold, contract, 0)}"
     parts.append(f'<text class="hint" x="{_WIDTH - _RIGHT - 6}" y="{within - 6:.1f}" text-anchor="end">{label}</text>')
     drawing = "".join(parts)
     left_out = len(evaluation.episodes) - len(shown)
@@ -183,8 +185,8 @@ def _kind(episode: Episode) -> str:
     return "reached" if episode.success else "missed"
 
 
-def _outcome(episode: Episode) -> str:
-    return f"{_kind(episode)}, {1000 * episode.final_distance:.0f} mm at the end"
+def _outcome(episode: Episode, contract: Contract) -> str:
+    return f"{_kind(episode)}, {written(episode.final_distance, contract, 0)} at the end"
 
 
 def _percent(part: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from her_robot.contract import goal_distance, term_slice
+from her_robot.contract import Contract, FetchContract, HandContract, goal_distance, is_success, term_slice
 from her_robot.domain_rand.preset import RandomizationPreset
 from her_robot.errors import HerRobotError
 from her_robot.evaluation.episodes import FIRST_SEED, Episode, Evaluation, seeds_from
@@ -38,15 +38,12 @@ def evaluate_in_simulation(
         on_episode: called after each episode; True ends the evaluation.
     """
     contract = bundle.contract
-    grip = term_slice(contract, "grip_pos")
+    grip = term_slice(contract, "grip_pos") if isinstance(contract, FetchContract) else None
     seeds = seeds_from(first_seed, episodes)
     if randomization is not None and video is not None:
         raise HerRobotError("--video shows the unmodified environment; leave out --randomize")
-    env: Any = (
-        GoalEnv(contract.task, randomization)
-        if randomization is not None
-        else make_gymnasium_env(contract.environment, render_mode="rgb_array" if video else None)
-    )
+    rendered = video is not None
+    env: Any = GoalEnv(contract.task, randomization) if randomization else _unmodified(contract, rendered)
     recorder = _VideoRecorder(video) if video else None
     results, drawn = [], []
     try:
@@ -54,15 +51,17 @@ def evaluate_in_simulation(
             beginning, _ = env.reset(seed=seed)
             if randomization is not None:
                 drawn.append(env.drawn)
-            distances, positions = [], []
+            distances, positions, success = [], [], False
             for observation in _play(env, bundle, beginning):
-                distances.append(float(goal_distance(observation["achieved_goal"], observation["desired_goal"])))
-                positions.append(tuple(observation["observation"][grip].tolist()))
+                goals = observation["achieved_goal"], observation["desired_goal"]
+                distances.append(float(goal_distance(contract, *goals)))
+                success = bool(is_success(contract, *goals))
+                if grip is not None:
+                    positions.append(tuple(observation["observation"][grip].tolist()))
                 if recorder:
                     recorder.add(env.render())
             # Randomised, a policy sees positions with a sensor's noise, which says nothing about how the arm moves.
             known = tuple(positions) if randomization is None else ()
-            success = distances[-1] < contract.success_distance
             results.append(Episode(seed, success, tuple(distances), grip_positions=known))
             if on_episode(results[-1]):
                 break
@@ -79,7 +78,7 @@ def evaluate_in_simulation(
 def film_episode(bundle: PolicyBundle, seed: int) -> Film:
     """Play an episode of the unmodified environment again, and film it."""
     contract = bundle.contract
-    env: Any = make_gymnasium_env(contract.environment, render_mode="rgb_array")
+    env = _unmodified(contract, rendered=True)
     try:
         frames = tuple(thumbnail(env.render()) for _ in _play(env, bundle, env.reset(seed=seed)[0]))
     finally:
@@ -89,13 +88,22 @@ def film_episode(bundle: PolicyBundle, seed: int) -> Film:
 
 def last_image(bundle: PolicyBundle, seed: int) -> np.ndarray:
     """How an episode of the unmodified environment ends, RGB (height, width, 3) uint8."""
-    env: Any = make_gymnasium_env(bundle.contract.environment, render_mode="rgb_array")
+    env = _unmodified(bundle.contract, rendered=True)
     try:
         for _ in _play(env, bundle, env.reset(seed=seed)[0]):
             pass
         return env.render()
     finally:
         env.close()
+
+
+def _unmodified(contract: Contract, rendered: bool = False) -> Any:
+    """The environment that defines a task; `rendered`, so that it gives images."""
+    if not (isinstance(contract, HandContract) and contract.relative_control):
+        return make_gymnasium_env(contract.environment, render_mode="rgb_array" if rendered else None)
+    if rendered:
+        raise HerRobotError(f"{contract.task} cannot be filmed: Gymnasium-Robotics registers no relative control")
+    return GoalEnv(contract.task)
 
 
 def _play(env: Any, bundle: PolicyBundle, observation: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:

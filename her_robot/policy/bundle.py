@@ -19,8 +19,8 @@ import safetensors.numpy
 
 from her_robot import configuration, resources
 from her_robot.configuration import write_atomically
-from her_robot.contract import CONTRACTS, Contract, contract_of, differences, goal_difference
-from her_robot.errors import BundleError, ConfigurationError
+from her_robot.contract import Contract, contract_of, differences, goal_difference, term_slice
+from her_robot.errors import BundleError, ConfigurationError, UnknownNameError
 from her_robot.policy import lstm
 from her_robot.policy.episode_memory import EpisodeMemory
 
@@ -115,7 +115,8 @@ class PolicyBundle:
     def _everything(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
         seen = {"observation": observation, "goal": desired_goal}
         if "normalizer.difference.mean" in self.tensors:
-            seen["difference"] = goal_difference(self.contract, observation, desired_goal)
+            achieved = observation[..., term_slice(self.contract, self.contract.goal.name)]
+            seen["difference"] = goal_difference(self.contract, achieved, desired_goal)
         return np.concatenate([self._normalized(*item) for item in seen.items()], axis=-1).astype(np.float32)
 
     def _network(self, hidden: np.ndarray) -> np.ndarray:
@@ -256,9 +257,11 @@ def _check_content(directory: Path, content: dict[str, Any], payload: bytes, tas
         raise BundleError(f"{directory / _TENSOR_FILE}: truncated or altered (its hash is not the one in {_JSON_FILE})")
     if task is not None and content["task"] != task:
         raise BundleError(f"{directory}: a policy for {content['task']}, not for {task}")
-    if content["task"] not in CONTRACTS:
-        raise BundleError(f"{where}: for the unknown task {content['task']!r}; known: {', '.join(sorted(CONTRACTS))}")
-    differing = differences(_plain(contract_of(content["task"])), content["contract"])
+    try:
+        contract = contract_of(content["task"])
+    except UnknownNameError as error:
+        raise BundleError(f"{where}: {error}") from None
+    differing = differences(_plain(contract), content["contract"])
     if differing:
         raise BundleError(f"{where}: made for another contract:\n  " + "\n  ".join(differing))
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from her_robot import configuration, resources
-from her_robot.contract import contract_of
+from her_robot.contract import FetchContract, contract_of
 from her_robot.domain_rand.automatic import AutomaticConfig
 from her_robot.errors import ConfigurationError
 from her_robot.policy.guide import GUIDES
@@ -124,10 +124,10 @@ class ReplayConfig:
     still_weight: float = 1.0
     """How often episodes are drawn in which the achieved goal has not moved, relative to those in which it has."""
     moved_distance: float = 0.01
-    """An achieved goal has moved if it went farther than this from where it began [m]."""
+    """An achieved goal has moved if it went farther than this from where it began [m, and of quaternions 1]."""
     end_when_lost: bool = False
-    """An episode ends when its object falls off the table: what follows is not replayed, and to have let it fall is
-    worth -1 / (1 - gamma), the least there is."""
+    """An episode ends when its object falls off the table, or off the palm: what follows is not replayed, and to have
+    let it fall is worth -1 / (1 - gamma), the least there is."""
     mirrored: bool = False
     """Reflect half of the transitions in the vertical plane through the home position."""
 
@@ -253,6 +253,17 @@ class TrainConfig:
                 f"buffer_steps is {self.buffer_steps}; one cycle of {self.num_envs} environments needs "
                 f"{self.num_envs * contract.episode_steps}"
             )
+        fetch_only = {
+            "network.positions=relative": self.network.positions == "relative",
+            "replay.mirrored": self.replay.mirrored,
+            "exploration.approach_episodes": self.exploration.approach_episodes > 0.0,
+        }
+        for name, wanted in fetch_only.items():
+            if wanted and not isinstance(contract, FetchContract):
+                raise ValueError(
+                    f"{name} is for a gripper at a table, and {self.task} is a task of the hand; start from its own "
+                    "preset in config/train/"
+                )
         guided = {
             "exploration.guided_episodes": self.exploration.guided_episodes,
             "agent.imitation": self.agent.imitation,
@@ -272,10 +283,18 @@ def load_config(task: str, path_or_preset: str | None, overrides: list[str]) -> 
         ConfigurationError: anything else that is wrong, by name.
     """
     contract_of(task)
-    path = resources.named_file("config/train", path_or_preset or task, "training preset")
+    path = resources.named_file("config/train", path_or_preset or _preset_of(task), "training preset")
     data = configuration.read_yaml(path)
     for override in overrides:
         configuration.apply_override(data, override)
     if data.setdefault("task", task) != task:
         raise ConfigurationError(f"{path}: is for task {data['task']!r}, not {task!r}")
     return configuration.build(TrainConfig, data, str(path))
+
+
+def _preset_of(task: str) -> str:
+    """A task's own preset: the file with its name, or else that of the task which it is a variant of."""
+    presets = {path.stem for path in (resources.share_directory() / "config" / "train").glob("*.yaml")}
+    parts = task.split("_")
+    names = ["_".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    return next((name for name in names if name in presets), task)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from her_robot import arrays
-from her_robot.contract import Contract
+from her_robot.contract import Contract, FetchContract
 from her_robot.policy.acting import Policy
 from her_robot.policy.config import ExplorationConfig
 from her_robot.policy.episode_memory import EpisodeMemory
@@ -31,7 +31,9 @@ class Explorer:
         self._contract: Contract = env.contract
         self._guide = GUIDES.get(env.contract.task)
         self._with_truth = with_truth
-        self._near = config.approach_distance if env.contract.gripper_blocked else config.grasp_distance
+        self._near = config.grasp_distance
+        if isinstance(env.contract, FetchContract) and env.contract.gripper_blocked:
+            self._near = config.approach_distance
 
     def play(self, policy: Policy | None, judged: np.ndarray | None = None) -> Episodes:
         """One episode in every environment; without a policy, actions are uniformly random where no guide acts.

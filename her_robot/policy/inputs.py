@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from her_robot import arrays
-from her_robot.contract import Contract, term_slice
+from her_robot.contract import Contract, goal_difference, term_slice
 from her_robot.policy.config import NetworkConfig, NormalizerConfig
 from her_robot.policy.normalizer import Normalizer
 
@@ -45,6 +45,7 @@ class Inputs:
         sizes = {"observation": contract.observation_size, "goal": contract.goal_size}
         if network.goal_difference:
             sizes["difference"] = contract.goal_size
+        self._contract = contract
         self._achieved = term_slice(contract, contract.goal.name)
         self.normalizers = {name: Normalizer(size, normalizer, device) for name, size in sizes.items()}
         self.columns = np.arange(sum(sizes.values()))
@@ -98,7 +99,7 @@ class Inputs:
     def _normalized(self, observation: Tensor, goal: Tensor) -> dict[str, Tensor]:
         seen = {"observation": observation, "goal": goal}
         if "difference" in self.normalizers:
-            seen["difference"] = goal - observation[..., self._achieved]
+            seen["difference"] = goal_difference(self._contract, observation[..., self._achieved], goal)
         return {name: normalizer(seen[name]) for name, normalizer in self.normalizers.items()}
 
     def sums_of(
@@ -118,7 +119,8 @@ class Inputs:
         goal = self.normalizers["goal"]
         parts.append(goal.sums_of(achieved[times]) + goal.sums_of(desired))
         if "difference" in self.normalizers:
-            parts.append(self.normalizers["difference"].sums_of((desired[:, None] - achieved)[times]))
+            missing = goal_difference(self._contract, achieved, desired[:, None])
+            parts.append(self.normalizers["difference"].sums_of(missing[times]))
         return np.concatenate(parts)
 
     def add(self, sums: np.ndarray) -> None:

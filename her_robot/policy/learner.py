@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from her_robot import arrays
-from her_robot.contract import Contract, is_lost
+from her_robot.contract import Contract, FetchContract, is_lost, is_missed
 from her_robot.errors import TrainingDivergedError
 from her_robot.policy.acting import Policy, RecurrentPolicy
 from her_robot.policy.agent import Agent, Batch, Losses
@@ -76,7 +76,11 @@ class Learner:
             config.network.asymmetric,
             len(parameters),
         )
-        self._mirror = Mirror(contract, self.device, parameters) if config.replay.mirrored else None
+        self._mirror = (
+            Mirror(contract, self.device, parameters)
+            if config.replay.mirrored and isinstance(contract, FetchContract)
+            else None
+        )
 
     def policy(self, averaged: bool = False) -> Policy:
         """A copy of the policy as it is now; `averaged`: the one to measure and export, not to explore with."""
@@ -253,8 +257,7 @@ class Learner:
             within = (ahead < end) & (ahead <= last)
             ahead = torch.where(within, ahead + 1, ahead)
             lost = within & (ahead > last)
-            distance = torch.linalg.vector_norm(episodes.achieved_goal[episode, ahead] - goals, dim=-1)
-            missed = (distance > self.contract.success_distance) & within & ~lost
+            missed = is_missed(self.contract, episodes.achieved_goal[episode, ahead], goals) & within & ~lost
             rewards -= discounts * (missed + lost / (1.0 - gamma))
             discounts = torch.where(within, discounts * gamma, discounts).masked_fill_(lost, 0.0)
         return rewards, discounts, ahead

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from her_robot.contract import Contract, Term
+from her_robot.contract import FetchContract, Term
 
 _SIGNS = {
     "grip_pos": (1, -1, 1),
@@ -33,7 +33,9 @@ _POSITIONS = ("grip_pos", "object_pos")
 class Mirror:
     """Reflects observations, goals, actions and what was drawn in the vertical plane through a task's home position."""
 
-    def __init__(self, contract: Contract, device: torch.device | str = "cpu", parameters: Sequence[str] = ()) -> None:
+    def __init__(
+        self, contract: FetchContract, device: torch.device | str = "cpu", parameters: Sequence[str] = ()
+    ) -> None:
         """
         Args:
             contract: of the task.

@@ -250,7 +250,10 @@ class PolicyController:
         """What the policy remembers. An episode begins anew after a pause, whatever the reason, and when the goal (3,)
         has gone elsewhere: in training an episode had one goal. Noise of the camera is no other goal."""
         paused = now - self._last_action > _LONGEST_PAUSE * self.contract.control_period
-        if paused or contracts.goal_distance(goal, self._remembered_goal) > self.contract.success_distance:
+        if (
+            paused
+            or contracts.goal_distance(self.contract, goal, self._remembered_goal) > self.contract.success_distance
+        ):
             self._memory.reset()
             self._remembered_goal = goal
         self._last_action = now

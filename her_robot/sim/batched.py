@@ -1,114 +1,139 @@
-"""Many Fetch simulations side by side, stepped natively on all cores.
+"""Many simulations of one task side by side, stepped natively on all cores.
 
 Each row has an `MjModel` of its own, so that each can be randomised (`domain_rand.physics`), and an `MjData`. A step of
 the batch is one `mj_step(model, data, substeps)` a row; MuJoCo releases the GIL meanwhile, so plain threads use all
 cores. What Python does for a row is kept to calls of MuJoCo and copies; the arithmetic is done for all rows at once.
-The semantics of a step and of a reset are those of Gymnasium-Robotics (`fetch_env.py`, `utils/mujoco_utils.py`), and
-trajectories agree bit by bit where the model is not randomised.
+The semantics of a step and of a reset are those of Gymnasium-Robotics, and trajectories agree bit by bit where the
+model is not randomised. `sim.fetch` and `sim.hand` know the robots.
 """
 
 import copy
 import os
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
-from her_robot.contract import ObjectState, RobotState
-from her_robot.sim.tasks import FetchTask
-from her_robot.sim.trim import ArmCollisions
+from her_robot.contract import State
+from her_robot.sim.tasks import Task
 
-GRIPPER_QUATERNION_OFFSET = np.array([1.0, 0.0, 1.0, 0.0])
-"""Added to the measured gripper orientation, wxyz: keeps the gripper pointing down (`fetch_env.py`, `_set_action`)."""
-
-_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 """All of `MjData` that the next step depends on."""
-FINGER_JOINTS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
 
 
-def finger_positions(model: mujoco.MjModel) -> np.ndarray:
-    """Addresses in `qpos` of the right and the left finger, (2,)."""
-    return np.array([model.joint(name).qposadr[0] for name in FINGER_JOINTS])
+@dataclass(frozen=True)
+class Start:
+    """How the start of an episode differs from what Gymnasium-Robotics draws."""
+
+    object_yaw: float = 0.0
+    """Heading of the object about world z [rad]."""
+    rise: float = 0.0
+    """How far the object, and so the goal, lies above the nominal height [m]: on a higher table, or as a larger
+    object."""
 
 
-class BatchedSimulation:
-    """N independent simulations of one Fetch task."""
+class Row:
+    """One simulation. Views into `MjData` are taken once: looking them up each step would cost more than reading."""
 
-    def __init__(
-        self, task: FetchTask, num_envs: int, num_threads: int | None = None, trim_collisions: bool = True
-    ) -> None:
+    def __init__(self, task: Task, initial_state: np.ndarray) -> None:
+        self.model = copy.copy(task.model)
+        self.data = mujoco.MjData(self.model)
+        self._initial_state = initial_state
+        self._copied: list[tuple[np.ndarray, np.ndarray]] = []
+        """Arrays of the batch, and the views that they are filled from."""
+        self.object_force: np.ndarray | None = None
+        """Force on the object at its centre of mass, world frame (3,) [N]; None in tasks without an object."""
+
+    def _restore(self) -> None:
+        """Put everything back into the task's initial state; nothing of an earlier episode remains."""
+        mujoco.mj_setState(self.model, self.data, self._initial_state, STATE)
+
+    def _read(self) -> None:
+        """Copy what is read into the batch's arrays."""
+        for destination, source in self._copied:
+            destination[:] = source
+
+
+class BatchedSimulation(ABC):
+    """N independent simulations of one task."""
+
+    rows: Sequence[Row]
+
+    def __init__(self, task: Task, num_envs: int, num_threads: int | None = None) -> None:
         """
         Args:
             task: what to simulate.
             num_envs: number of rows.
             num_threads: threads that step them; default: one for each core, no more than there are rows.
-            trim_collisions: leave out collisions of the arm's links where they can touch nothing (`sim.trim`).
         """
         if num_envs < 1:
             raise ValueError(f"num_envs is {num_envs}; at least 1 is needed")
-        self.task = task
+        self.task: Task = task
+        self.contract = task.contract
         self.num_envs = num_envs
         self.num_threads = min(num_threads or os.cpu_count() or 1, num_envs)
-        self._collisions = ArmCollisions(task.model, task.contract.base_position[0]) if trim_collisions else None
-        self._readings = _Readings(task, num_envs)
-        initial_state = _initial_state(task)
-        self.rows = [Row(task, initial_state, self._readings, row) for row in range(num_envs)]
         # The thread that calls `step` is one of them.
         self._pool = ThreadPoolExecutor(max(self.num_threads - 1, 1), thread_name_prefix="simulation")
 
-    def reset(
-        self, row: int, object_position: np.ndarray | None, object_yaw: float = 0.0, height_offset: float = 0.0
-    ) -> None:
-        """Put one row into its initial state.
+    def begin(self, rows: Sequence[int], rngs: Sequence[np.random.Generator], starts: Sequence[Start]) -> np.ndarray:
+        """Begin an episode in some rows, with the draws that Gymnasium-Robotics makes.
 
         Args:
-            row: index of the row.
-            object_position: world x and y (2,) [m]; None in tasks without an object.
-            object_yaw: heading of the object about world z [rad].
-            height_offset: how far the object's centre lies above the nominal height [m]: on a higher table, or as a
-                larger object.
+            rows: (n,) indices.
+            rngs: (n,), what each row draws from.
+            starts: (n,).
+
+        Returns:
+            Desired goals (n, goal_size).
         """
-        self.rows[row].reset(object_position, object_yaw, height_offset)
+        goals = np.zeros((len(rows), self.contract.goal_size))
+
+        def begin(index: int) -> None:
+            goals[index] = self._begin(rows[index], rngs[index], starts[index])
+
+        self._for_each(begin, range(len(rows)))
+        return goals
 
     def push(self, forces: np.ndarray) -> None:
         """Push the objects until the next call, at their centres of mass, with `forces` (num_envs, 3), world frame
         [N]."""
         for row, force in zip(self.rows, forces, strict=True):
-            row.object_force[:] = force
+            if row.object_force is not None:
+                row.object_force[:] = force
 
-    def step(self, actions: np.ndarray, substeps: np.ndarray | None = None) -> RobotState:
+    def step(self, actions: np.ndarray, substeps: np.ndarray | None = None) -> State:
         """Advance every row by one control period.
 
         Args:
-            actions: (num_envs, 4), clipped to [-1, 1].
+            actions: (num_envs, action_size), clipped to [-1, 1].
             substeps: physics steps of each row, int (num_envs,); default: those of the task.
         """
         actions = np.clip(np.asarray(actions, dtype=np.float32), -1.0, 1.0)
-        if actions.shape != (self.num_envs, 4):
-            raise ValueError(f"actions have shape {actions.shape}, expected {(self.num_envs, 4)}")
-        self._switch_collisions()
+        expected = (self.num_envs, self.contract.action_size)
+        if actions.shape != expected:
+            raise ValueError(f"actions have shape {actions.shape}, expected {expected}")
         counts = [self.task.substeps] * self.num_envs if substeps is None else substeps.tolist()
-        self._for_each(lambda row: self.rows[row].step(actions[row], counts[row]), range(self.num_envs))
+        self._step(actions, counts)
         return self.state()
-
-    def state(self) -> RobotState:
-        """The present state of all rows, arrays with leading axis num_envs."""
-        return self._readings.state()
 
     def close(self) -> None:
         """Stop the threads."""
         self._pool.shutdown()
 
-    def _switch_collisions(self) -> None:
-        if self._collisions is None:
-            return
-        now = self._readings
-        on = self._collisions.needed(now.qpos, now.grip_position, now.object_position)
-        for row, needed in zip(self.rows, on.tolist(), strict=True):
-            if row.arm_collides is not needed:
-                self._collisions.switch(row.model, needed)
-                row.arm_collides = needed
+    @abstractmethod
+    def state(self) -> State:
+        """The present state of all rows, arrays with leading axis num_envs."""
+
+    @abstractmethod
+    def _begin(self, row: int, rng: np.random.Generator, start: Start) -> np.ndarray:
+        """Begin an episode in one row, and return its desired goal (goal_size,)."""
+
+    @abstractmethod
+    def _step(self, actions: np.ndarray, substeps: Sequence[int]) -> None:
+        """Advance every row by so many physics steps under float32 actions (num_envs, action_size) in [-1, 1]."""
 
     def _for_each(self, work: Callable[[int], None], rows: Iterable[int]) -> None:
         """Do `work` for `rows` in all threads. Each takes the next row when it is free: rows in contact take longer."""
@@ -124,128 +149,12 @@ class BatchedSimulation:
             other.result()
 
 
-class _Readings:
-    """What is read off each row after a step, and the state that follows from it; row i of an array is row i."""
-
-    def __init__(self, task: FetchTask, num_envs: int) -> None:
-        model = task.model
-        self._finger_qpos = finger_positions(model)
-        self._finger_qvel = [int(model.joint(name).dofadr[0]) for name in FINGER_JOINTS]
-        self.qpos = np.zeros((num_envs, model.nq))
-        self.qvel = np.zeros((num_envs, model.nv))
-        self.grip_position = np.zeros((num_envs, 3))
-        self.grip_jacobian = np.zeros((num_envs, 3, model.nv))
-        self.object_position = self.object_rotation = None
-        if task.contract.has_object:
-            self.object_position = np.zeros((num_envs, 3))
-            self.object_rotation = np.tile(np.eye(3), (num_envs, 1, 1))
-            self._object_qvel = int(model.joint("object0:joint").dofadr[0])
-
-    def state(self) -> RobotState:
-        """All rows, in arrays of their own.
-
-        Velocities of sites are Jacobian times velocity, as in Gymnasium-Robotics: where no kinematics follow the step,
-        the Jacobian belongs to the last substep's start and the velocity to its end.
-        """
-        return RobotState(
-            grip_position=self.grip_position.copy(),
-            grip_velocity=(self.grip_jacobian @ self.qvel[:, :, None])[:, :, 0],
-            finger_position=self.qpos[:, self._finger_qpos],
-            finger_velocity=self.qvel[:, self._finger_qvel],
-            object=self._object_state(),
-        )
-
-    def _object_state(self) -> ObjectState | None:
-        if self.object_position is None or self.object_rotation is None:
-            return None
-        # The Jacobian of a free body at its own origin: a free joint's angular velocity is in the body's frame.
-        linear, angular = self._object_qvel, self._object_qvel + 3
-        return ObjectState(
-            position=self.object_position.copy(),
-            rotation=self.object_rotation.copy(),
-            velocity=self.qvel[:, linear:angular].copy(),
-            angular_velocity=(self.object_rotation @ self.qvel[:, angular : angular + 3, None])[:, :, 0],
-        )
-
-
-class Row:
-    """One simulation. Views into `MjData` are taken once: looking them up each step would cost more than reading."""
-
-    def __init__(self, task: FetchTask, initial_state: np.ndarray, readings: _Readings, row: int) -> None:
-        self._task = task
-        self._initial_state = initial_state
-        self.model = copy.copy(task.model)
-        self.data = data = mujoco.MjData(self.model)
-        self.arm_collides = True
-        model = self.model
-        self._gripper_position = data.body("robot0:gripper_link").xpos
-        self._gripper_quaternion = data.body("robot0:gripper_link").xquat
-        self._grip_site = model.site("robot0:grip").id
-        self._finger_qpos = finger_positions(model)
-        self._mocap_position, self._mocap_quaternion = data.mocap_pos[0], data.mocap_quat[0]
-        self._qpos, self._control = data.qpos, data.ctrl
-        self._actuated_qpos = model.jnt_qposadr[model.actuator_trnid[:, 0]] if model.nu else np.zeros(0, int)
-        self._action_scale = np.float32(task.contract.action_scale)
-        self._grip_jacobian = readings.grip_jacobian[row]
-        self._copied = [
-            (readings.qpos[row], data.qpos),
-            (readings.qvel[row], data.qvel),
-            (readings.grip_position[row], data.site("robot0:grip").xpos),
-        ]
-        if readings.object_position is not None and readings.object_rotation is not None:
-            self._object_qpos = model.joint("object0:joint").qposadr[0]
-            self.object_force = data.xfrc_applied[model.body("object0").id, :3]
-            site = data.site("object0")
-            self._copied.append((readings.object_position[row], site.xpos))
-            self._copied.append((readings.object_rotation[row], site.xmat.reshape(3, 3)))
-
-    def reset(self, object_position: np.ndarray | None, object_yaw: float, height_offset: float) -> None:
-        mujoco.mj_setState(self.model, self.data, self._initial_state, _STATE)
-        if object_position is not None:
-            pose = self._qpos[self._object_qpos : self._object_qpos + 7]
-            pose[:2] = object_position
-            pose[2] += height_offset
-            if object_yaw:
-                pose[3:] = np.cos(object_yaw / 2), 0.0, 0.0, np.sin(object_yaw / 2)
-        self._update_kinematics()
-        self._read()
-
-    def step(self, action: np.ndarray, substeps: int) -> None:
-        """One control period under `action` (4,) float32, in the precision that Gymnasium-Robotics computes in."""
-        displacement = action[:3] * self._action_scale
-        self._mocap_position[:] = self._gripper_position + displacement
-        self._mocap_quaternion[:] = self._gripper_quaternion + GRIPPER_QUATERNION_OFFSET
-        if self.model.nu:
-            opening = 0.0 if self._task.block_gripper else action[3]
-            self._control[:] = self._qpos[self._actuated_qpos] + opening
-        mujoco.mj_step(self.model, self.data, nstep=substeps)
-        if self._task.block_gripper:
-            self._qpos[self._finger_qpos] = 0.0
-            self._update_kinematics()
-        self._read()
-
-    def _update_kinematics(self) -> None:
-        """Compute what is read, where Gymnasium-Robotics calls `mj_forward`.
-
-        The next step computes all else anew: its solver starts from the last substep's solution, as `mj_forward` leaves
-        `qacc_warmstart` alone.
-        """
-        mujoco.mj_kinematics(self.model, self.data)
-        mujoco.mj_comPos(self.model, self.data)
-
-    def _read(self) -> None:
-        """Copy what is read into the batch's arrays."""
-        mujoco.mj_jacSite(self.model, self.data, self._grip_jacobian, None, self._grip_site)
-        for destination, source in self._copied:
-            destination[:] = source
-
-
-def _initial_state(task: FetchTask) -> np.ndarray:
-    """A task's initial state, the object wherever it was compiled; nothing of an earlier episode remains."""
+def initial_state(task: Task) -> np.ndarray:
+    """A task's initial state, the object wherever it was compiled, as MuJoCo's integration state."""
     data = mujoco.MjData(task.model)
     data.time = task.initial_time
     data.qpos[:] = task.initial_qpos
     data.qvel[:] = task.initial_qvel
-    state = np.zeros(mujoco.mj_stateSize(task.model, _STATE))
-    mujoco.mj_getState(task.model, data, state, _STATE)
+    state = np.zeros(mujoco.mj_stateSize(task.model, STATE))
+    mujoco.mj_getState(task.model, data, state, STATE)
     return state

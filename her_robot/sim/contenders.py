@@ -1,13 +1,13 @@
-"""Who steps a Fetch task for `her-robot bench env`: ours, the limit that MuJoCo sets, and peers.
+"""Who steps a task for `her-robot bench env`: ours, the limit that MuJoCo sets, and peers.
 
 A contender is a function that plays a while and returns the number of environment steps it took. All play uniformly
-random actions, in whole episodes that begin anew after 50 steps, in the same number of threads.
+random actions, in whole episodes that begin anew after their last step, in the same number of threads.
 """
 
 import importlib.util
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,26 +17,29 @@ import mujoco
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from her_robot.contract import Contract
+from her_robot.contract import Contract, HandContract
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
-from her_robot.sim.batched import finger_positions
+from her_robot.sim.fetch import FetchRow, finger_positions
 from her_robot.sim.goal_env import BatchedGoalEnv
-from her_robot.sim.tasks import FetchTask, fetch_task, make_gymnasium_env
+from her_robot.sim.tasks import fetch_task, make_gymnasium_env
 from her_robot.sim.trim import ArmCollisions
 
 Contender = Callable[[], int]
 
-NUM_ENVS = 64
-"""Environments of ours, and of the limit."""
+EPISODE_STEPS = 3200
+"""Environment steps in which all environments of ours, and of the limit, play an episode each."""
 _ENVPOOL_SETTINGS = ((1, 1), (2, 1), (4, 4), (8, 4), (16, 16))
 """Number of environments and batch size, each for one thread; a smaller batch is EnvPool's asynchronous mode."""
 _TRIAL_S = 0.4
 """How long each setting of EnvPool is tried for."""
+_SUBSTEPS = 20
+"""Physics steps in a control period, of all tasks."""
 
 
 def contenders(contract: Contract, threads: int) -> dict[str, Contender]:
     """Those that are installed, by their name in the report."""
-    preset = load_preset("robot_loop" if contract.has_object else "robot_loop_reach")
+    robot = "hand" if isinstance(contract, HandContract) else "robot_loop"
+    preset = load_preset(robot if contract.has_object else f"{robot}_reach")
     found = {
         "her_robot": ours(contract, threads, None),
         "her_robot_randomized": ours(contract, threads, replace(preset, nominal_fraction=0.0)),
@@ -50,7 +53,7 @@ def contenders(contract: Contract, threads: int) -> dict[str, Contender]:
 
 def ours(contract: Contract, threads: int, preset: RandomizationPreset | None) -> Contender:
     """The environment that policies are trained in."""
-    return _episodes(BatchedGoalEnv(contract.task, NUM_ENVS, threads, preset), contract)
+    return _episodes(BatchedGoalEnv(contract.task, _num_envs(contract), threads, preset), contract)
 
 
 def gymnasium_robotics(contract: Contract, threads: int) -> Contender:
@@ -72,14 +75,13 @@ def raw_mj_step(contract: Contract, threads: int, preset: RandomizationPreset) -
 
     Each thread steps its share of the models in turn, a control period each, as any vector environment must.
     """
-    task = fetch_task(contract.task)
-    collisions = ArmCollisions(task.model, contract.base_position[0])
     episodes = _record(contract, preset)
     shares = [episodes[share::threads] for share in range(threads)]
     pool = ThreadPoolExecutor(threads)
+    replay = _replay_of(contract)
 
     def run() -> int:
-        list(pool.map(lambda share: _replay(share, task, collisions), shares))
+        list(pool.map(replay, shares))
         return contract.episode_steps * len(episodes)
 
     return run
@@ -101,6 +103,7 @@ class _Period:
     mocap_quaternion: np.ndarray
     control: np.ndarray
     arm_collides: bool
+    """Of the Fetch; true elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -116,34 +119,55 @@ class _Episode:
 
 def _record(contract: Contract, preset: RandomizationPreset) -> list[_Episode]:
     """One episode of random actions in every row."""
-    env = BatchedGoalEnv(contract.task, NUM_ENVS, 1, preset, AutoresetMode.DISABLED)
+    env = BatchedGoalEnv(contract.task, _num_envs(contract), 1, preset, AutoresetMode.DISABLED)
     env.reset(seed=0)
     rows = env.simulation.rows
     episodes = [_Episode(row.model, row.data, _integration_state(row.model, row.data), []) for row in rows]
-    for actions in _random_actions(contract, NUM_ENVS):
+    for actions in _random_actions(contract, env.num_envs):
         env.step(actions)
         for row, episode in zip(rows, episodes, strict=True):
-            given = (row.data.mocap_pos[0].copy(), row.data.mocap_quat[0].copy(), row.data.ctrl.copy())
-            episode.periods.append(_Period(*given, row.arm_collides))
+            given = (row.data.mocap_pos.copy(), row.data.mocap_quat.copy(), row.data.ctrl.copy())
+            episode.periods.append(_Period(*given, row.arm_collides if isinstance(row, FetchRow) else True))
     return episodes
 
 
-def _replay(episodes: list[_Episode], task: FetchTask, collisions: ArmCollisions) -> None:
-    """Play several rows, period by period."""
-    closed = finger_positions(task.model) if task.block_gripper else []
+def _replay_of(contract: Contract) -> Callable[[list[_Episode]], None]:
+    """What plays several rows of a task, period by period."""
+    if isinstance(contract, HandContract):
+        return lambda episodes: _replay(episodes, contract)
+    task = fetch_task(contract.task)
+    collisions = ArmCollisions(task.model, task.contract.base_position[0])
+    closed = finger_positions(task.model) if task.block_gripper else ()
+    return lambda episodes: _replay(episodes, contract, collisions, closed)
+
+
+def _replay(
+    episodes: list[_Episode],
+    contract: Contract,
+    collisions: ArmCollisions | None = None,
+    closed: Sequence[int] | np.ndarray = (),
+) -> None:
+    """Play several rows, with the Fetch's collisions switched as they were, and its blocked fingers closed."""
     for episode in episodes:
         mujoco.mj_setState(episode.model, episode.data, episode.start, mujoco.mjtState.mjSTATE_INTEGRATION)
-        collisions.switch(episode.model, episode.periods[0].arm_collides)
-    for step in range(task.contract.episode_steps):
+        if collisions:
+            collisions.switch(episode.model, episode.periods[0].arm_collides)
+    for step in range(contract.episode_steps):
         for episode in episodes:
             period, data = episode.periods[step], episode.data
-            if step and period.arm_collides is not episode.periods[step - 1].arm_collides:
+            if collisions and step and period.arm_collides is not episode.periods[step - 1].arm_collides:
                 collisions.switch(episode.model, period.arm_collides)
-            data.mocap_pos[0] = period.mocap_position
-            data.mocap_quat[0] = period.mocap_quaternion
+            data.mocap_pos[:] = period.mocap_position
+            data.mocap_quat[:] = period.mocap_quaternion
             data.ctrl[:] = period.control
-            mujoco.mj_step(episode.model, data, nstep=task.substeps)
-            data.qpos[closed] = 0.0
+            mujoco.mj_step(episode.model, data, nstep=_SUBSTEPS)
+            if len(closed):
+                data.qpos[closed] = 0.0
+
+
+def _num_envs(contract: Contract) -> int:
+    """Environments of ours, and of the limit: 64 of the Fetch, 32 of a hand with an object."""
+    return EPISODE_STEPS // contract.episode_steps
 
 
 def _integration_state(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:

@@ -16,15 +16,19 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from her_robot import contract as contracts
-from her_robot.contract import Contract, RobotState
+from her_robot.contract import Contract, HandContract, RobotState, State
 from her_robot.domain_rand.actuation import Actuation
 from her_robot.domain_rand.episode_parameters import EpisodeParameters
+from her_robot.domain_rand.hand_sensing import HandSensing
 from her_robot.domain_rand.physics import Physics
 from her_robot.domain_rand.preset import RandomizationPreset
 from her_robot.domain_rand.pushes import Pushes
 from her_robot.domain_rand.sensing import Sensing
 from her_robot.domain_rand.timing import Timing
-from her_robot.sim.batched import BatchedSimulation
+from her_robot.sim.batched import BatchedSimulation, Start
+from her_robot.sim.fetch import FetchSimulation
+from her_robot.sim.hand import HandSimulation
+from her_robot.sim.hand_tasks import hand_task
 from her_robot.sim.tasks import fetch_task
 
 _ANTICIPATED = 0.35
@@ -68,7 +72,7 @@ class BatchedGoalEnv(VectorEnv):
         self.metadata = {**self.metadata, "autoreset_mode": autoreset_mode}
         self._autoreset = autoreset_mode is AutoresetMode.SAME_STEP
         self.contract = contracts.contract_of(task)
-        self.simulation = BatchedSimulation(fetch_task(task), num_envs, num_threads)
+        self.simulation = simulate(task, num_envs, num_threads)
         self.num_envs = num_envs
         self.single_observation_space = observation_space(self.contract)
         self.single_action_space = action_space(self.contract)
@@ -78,6 +82,8 @@ class BatchedGoalEnv(VectorEnv):
         self._presets = [self._preset] * num_envs
         self._goals = np.zeros((num_envs, self.contract.goal_size))
         self._steps = np.zeros(num_envs, int)
+        self._state: Any = None
+        self._sensing: Any = None
         self._nominal = np.ones(num_envs, bool)
         self.drawn: list[dict[str, dict[str, Any]]] = [{} for _ in range(num_envs)]
         """What was drawn for the present episode of each row, by section and name; empty in a nominal one."""
@@ -121,7 +127,7 @@ class BatchedGoalEnv(VectorEnv):
         if self._pushes.any and self.contract.has_object:
             self.simulation.push(self._pushes.advance())
         substeps = self._timing.advance()
-        effective = self._actuation.apply(actions, self._state.finger_position)
+        effective = self._actuation.apply(actions, _fingers(self._state))
         self._state = self.simulation.step(effective, substeps)
         self._sensing.advance(self._state, substeps / self.simulation.task.substeps)
         self._seen = self._sensing.present(self._state)
@@ -148,6 +154,8 @@ class BatchedGoalEnv(VectorEnv):
         2003, "Markov decision processes with delays and asynchronous cost collection").
         """
         observation = contracts.observation(self.contract, self._state)
+        if isinstance(self.contract, HandContract):
+            return observation
         way = _ANTICIPATED * self.contract.action_scale * self._actuation.under_way()
         observation[:, contracts.term_slice(self.contract, "grip_pos")] += way
         if self.contract.has_object:
@@ -186,21 +194,28 @@ class BatchedGoalEnv(VectorEnv):
         self._randomization_rng = np.random.default_rng([seeded[0][1], RANDOMIZATION_STREAM])
         rng, preset, task = self._randomization_rng, self._preset, self.simulation.task
         start_rng = np.random.default_rng([seeded[0][1], START_STREAM])
-        models, period = [row.model for row in self.simulation.rows], self.contract.control_period
+        models, size, period = [row.model for row in self.simulation.rows], self.num_envs, self.contract.control_period
         self._physics = Physics(preset.physics, task.model, models, rng, start_rng, period)
-        self._actuation = Actuation(preset.actuation, self.num_envs, rng, period)
-        self._sensing = Sensing(preset.sensing, self.num_envs, period, rng)
-        self._timing = Timing(preset.timing, self.num_envs, task.substeps, task.model.opt.timestep, rng)
-        self._pushes = Pushes(preset.pushes, self.num_envs, period, rng)
+        if isinstance(self.contract, HandContract):
+            self._actuation = Actuation(preset.actuation, size, rng, period, self.contract.action_size, False)
+            self._sensing = HandSensing(preset.sensing, size, rng)
+        else:
+            self._actuation = Actuation(preset.actuation, size, rng, period)
+            self._sensing = Sensing(preset.sensing, size, period, rng)
+        self._timing = Timing(preset.timing, size, task.substeps, task.model.opt.timestep, rng)
+        self._pushes = Pushes(preset.pushes, size, period, rng)
 
     def _reset_rows(self, rows: np.ndarray) -> None:
-        for row in rows:
-            self._reset_row(int(row))
+        starts = [self._randomize(int(row)) for row in rows]
+        self._goals[rows] = self.simulation.begin(rows.tolist(), [self._reset_rngs[row] for row in rows], starts)
+        self._steps[rows] = 0
         self._state = self.simulation.state()
+        fingers = _fingers(self._state)
         for row, nominal in zip(rows, self._nominal[rows], strict=True):
             preset = self._presets[row]
+            held = None if fingers is None else fingers[row]
             drawn = {
-                "actuation": self._actuation.reset(row, nominal, self._state.finger_position[row], preset.actuation),
+                "actuation": self._actuation.reset(row, nominal, held, preset.actuation),
                 "sensing": self._sensing.reset(row, nominal, self._state, preset.sensing),
                 "timing": self._timing.reset(row, nominal, preset.timing),
                 "pushes": self._pushes.reset(row, nominal, preset.pushes),
@@ -209,26 +224,21 @@ class BatchedGoalEnv(VectorEnv):
             self._parameters.record(row, {} if nominal else self.drawn[row])
         self._seen = self._sensing.present(self._state)
 
-    def _reset_row(self, row: int) -> None:
-        task, rng, has_object = self.simulation.task, self._reset_rngs[row], self.contract.has_object
-        preset = self._presets[row]
-        self._nominal[row] = nominal = self._randomization_rng.random() < preset.nominal_fraction
+    def _randomize(self, row: int) -> Start:
+        """Draw one row's model, and how its episode starts."""
+        preset, rng = self._presets[row], self._randomization_rng
+        self._nominal[row] = nominal = rng.random() < preset.nominal_fraction
         physics = self._physics.reset(row, nominal, preset.physics)
         self.drawn[row] = {"physics": physics} if physics else {}
-        position, yaw, rise = None, 0.0, self._physics.object_rise(row)
-        if has_object and not nominal:
-            yaw = float(preset.object_yaw.sample(self._randomization_rng))
+        if not self.contract.has_object:
+            return Start()
+        yaw = 0.0
+        if not nominal:
+            yaw = float(preset.object_yaw.sample(rng))
             self.drawn[row]["placement"] = {"object_yaw": yaw}
-        if has_object:
-            position = task.sample_object_position(rng)
-        goal = task.sample_goal(rng)
-        if has_object:
-            goal[2] += rise
-        self.simulation.reset(row, position, yaw, rise)
-        self._goals[row] = goal
-        self._steps[row] = 0
+        return Start(yaw, self._physics.object_rise(row))
 
-    def _observation(self, seen: RobotState) -> dict[str, np.ndarray]:
+    def _observation(self, seen: State) -> dict[str, np.ndarray]:
         return {
             "observation": contracts.observation(self.contract, seen),
             "achieved_goal": contracts.achieved_goal(self.contract, self._state).copy(),
@@ -276,6 +286,17 @@ class GoalEnv(gymnasium.Env):
         self._batch.close()
 
 
+def simulate(task: str, num_envs: int, num_threads: int | None = None) -> BatchedSimulation:
+    """The batched simulation of a task, by its name.
+
+    Raises:
+        UnknownNameError: no such task.
+    """
+    if isinstance(contracts.contract_of(task), HandContract):
+        return HandSimulation(hand_task(task), num_envs, num_threads)
+    return FetchSimulation(fetch_task(task), num_envs, num_threads)
+
+
 def observation_space(contract: Contract) -> spaces.Dict:
     """The dictionary space of one environment, as Gymnasium-Robotics declares it."""
     goal = spaces.Box(-np.inf, np.inf, (contract.goal_size,), np.float64)
@@ -286,6 +307,11 @@ def observation_space(contract: Contract) -> spaces.Dict:
 def action_space(contract: Contract) -> spaces.Box:
     """Actions of one environment."""
     return spaces.Box(-1.0, 1.0, (contract.action_size,), np.float32)
+
+
+def _fingers(state: State) -> np.ndarray | None:
+    """Right and left finger of a gripper (n, 2) [m]; None where there is no gripper."""
+    return state.finger_position if isinstance(state, RobotState) else None
 
 
 def _first_row(observation: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """The tasks as Gymnasium-Robotics defines them.
 
-Nothing of Gymnasium-Robotics is copied: a `FetchTask` is read off an instance of its environment, which compiles the
+Nothing of Gymnasium-Robotics is copied: a task is read off an instance of its environment, which compiles the
 MJCF and settles the arm. What is written here again is the order of the random draws in a reset, because the batched
 simulation must make the same draws without that instance; a test compares them seed by seed.
 """
@@ -8,31 +8,40 @@ simulation must make the same draws without that instance; a test compares them 
 import logging
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import gymnasium
 import mujoco
 import numpy as np
 
-from her_robot.contract import Contract, contract_of
+from her_robot.contract import FETCH_CONTRACTS, Contract, FetchContract, contract_of
+from her_robot.errors import UnknownNameError
 
 _MINIMUM_OBJECT_DISTANCE = 0.1
 """An object starts at least this far from the gripper [m] (`fetch_env.py`, `_reset_sim`)."""
 
 
-@dataclass(frozen=True)
-class FetchTask:
-    """A Fetch environment's compiled model, initial state and reset distribution."""
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """An environment's compiled model and initial state."""
 
     contract: Contract
     model: mujoco.MjModel
     initial_time: float
-    """Simulated time after settling [s]."""
+    """Simulated time at the start of an episode [s]."""
     initial_qpos: np.ndarray
     """(nq,), in MuJoCo's units and order."""
     initial_qvel: np.ndarray
     """(nv,), in MuJoCo's units and order."""
     substeps: int
     """Physics steps in one control period."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchTask(Task):
+    """A Fetch task, and what its resets draw from."""
+
+    contract: FetchContract
     block_gripper: bool
     """Whether the fingers are held closed."""
     home_grip_position: np.ndarray
@@ -76,15 +85,13 @@ def fetch_task(name: str) -> FetchTask:
         UnknownNameError: no such task.
     """
     contract = contract_of(name)
+    if not isinstance(contract, FetchContract):
+        raise UnknownNameError("task of the Fetch", name, FETCH_CONTRACTS)
     env = make_gymnasium_env(contract.environment).unwrapped
     try:
         return FetchTask(
             contract=contract,
-            model=env.model,  # type: ignore[attr-defined]
-            initial_time=env.initial_time,  # type: ignore[attr-defined]
-            initial_qpos=env.initial_qpos.copy(),  # type: ignore[attr-defined]
-            initial_qvel=env.initial_qvel.copy(),  # type: ignore[attr-defined]
-            substeps=env.n_substeps,  # type: ignore[attr-defined]
+            **initial_state_of(env),
             block_gripper=env.block_gripper,  # type: ignore[attr-defined]
             home_grip_position=env.initial_gripper_xpos.copy(),  # type: ignore[attr-defined]
             object_range=env.obj_range,  # type: ignore[attr-defined]
@@ -95,6 +102,17 @@ def fetch_task(name: str) -> FetchTask:
         )
     finally:
         env.close()
+
+
+def initial_state_of(env: Any) -> dict[str, Any]:
+    """What every task takes from its environment."""
+    return {
+        "model": env.model,
+        "initial_time": env.initial_time,
+        "initial_qpos": env.initial_qpos.copy(),
+        "initial_qvel": env.initial_qvel.copy(),
+        "substeps": env.n_substeps,
+    }
 
 
 def make_gymnasium_env(environment: str, **options) -> gymnasium.Env:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from her_robot.contract import contract_of, term_slice
+from her_robot.contract import FETCH_CONTRACTS, contract_of, term_slice
 from her_robot.domain_rand.preset import load_preset
 from her_robot.policy.agent import Batch
 from her_robot.policy.config import AgentConfig, ExplorationConfig, NetworkConfig, load_config
@@ -71,7 +71,7 @@ def test_a_batch_holds_the_truth_behind_what_the_actor_sees(played, mirrored):
     assert batch.inputs.shape[1] == inputs.size + inputs.privileged_size
     truth, drawn = torch.from_numpy(played.truth).flatten(0, 1), torch.from_numpy(played.parameters)
     assert len(torch.unique(drawn, dim=0)) > 1
-    both = [truth, Mirror(learner.contract).observation(truth, torch.ones(len(truth), dtype=torch.bool))]
+    both = [truth, Mirror(FETCH_CONTRACTS["fetch_push"]).observation(truth, torch.ones(len(truth), dtype=torch.bool))]
     # Without what depends on the goal: the last three numbers.
     goals, nothing = torch.zeros(len(truth), 3), torch.zeros(len(truth), 0)
     known = torch.cat([inputs.of_truth(each, goals, nothing)[:, :-3] for each in both])
@@ -92,7 +92,7 @@ def test_what_was_drawn_sideways_turns_its_sign_in_the_mirror():
         "placement.object_yaw",
         "physics.friction",
     )
-    mirror = Mirror(contract_of("fetch_push"), parameters=names)
+    mirror = Mirror(FETCH_CONTRACTS["fetch_push"], parameters=names)
     rows = torch.tensor([True, False])
     found = mirror.parameters(torch.full((2, 5), 0.5), rows)
     assert found.tolist() == [[0.5, -0.5, 0.5, -0.5, 0.5], [0.5] * 5]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from her_robot import resources
-from her_robot.contract import CONTRACTS
+from her_robot.contract import CONTRACTS, FETCH_CONTRACTS
 from her_robot.errors import BundleError, UnknownNameError
 from her_robot.policy.bundle import PolicyBundle, shipped_bundle
 from her_robot.policy.config import load_config
@@ -216,7 +216,7 @@ def test_a_missing_bundle_says_what_one_is(tmp_path):
         PolicyBundle.load(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("task", CONTRACTS)
+@pytest.mark.parametrize("task", FETCH_CONTRACTS)
 def test_shipped_bundles_load_and_carry_their_measurements(task):
     bundle = PolicyBundle.load(shipped_bundle(task), task)
     success = bundle.card["success"]

@@ -50,6 +50,22 @@ def test_a_guide_only_where_there_is_one():
         load_config("fetch_reach", None, ["exploration.guided_episodes=0.5"])
 
 
+@pytest.mark.parametrize(
+    "override",
+    ["network.positions=relative", "replay.mirrored=true", "exploration.approach_episodes=0.5"],
+)
+def test_what_knows_a_table_is_refused_for_the_hand(override):
+    with pytest.raises(ConfigurationError, match=r"is for a gripper at a table, and hand_block is a task of the hand"):
+        load_config("hand_block", None, [override])
+
+
+def test_variants_take_the_preset_of_their_task():
+    variant = load_config("hand_egg_rotate_touch", None, [])
+    assert variant.task == "hand_egg_rotate_touch"
+    assert variant.replay.end_when_lost
+    assert load_config("hand_reach_relative", None, ["total_steps=9"]).total_steps == 9
+
+
 def test_unknown_task_and_preset():
     with pytest.raises(UnknownNameError, match="did you mean 'fetch_push'"):
         load_config("fetch_psh", None, [])

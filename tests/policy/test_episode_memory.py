@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from her_robot.contract import contract_of
+from her_robot.contract import FETCH_CONTRACTS, contract_of
 from her_robot.policy.config import load_config
 from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.policy.learner import Learner
@@ -112,7 +112,7 @@ def _goal_of(learner, episodes, episode, step, inputs):
 
 def test_a_reflected_window_is_the_window_of_the_reflected_episode():
     learner, _ = _learner()
-    mirror, every = Mirror(learner.contract), torch.ones(3, dtype=torch.bool)
+    mirror, every = Mirror(FETCH_CONTRACTS["fetch_push"]), torch.ones(3, dtype=torch.bool)
     episodes = learner.buffer.episodes
     reflected = dataclasses.replace(
         episodes,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from her_robot.contract import CONTRACTS, term_slice
+from her_robot.contract import CONTRACTS, FETCH_CONTRACTS, term_slice
 from her_robot.policy.config import NetworkConfig, NormalizerConfig
 from her_robot.policy.inputs import Inputs
 
@@ -36,7 +36,7 @@ def test_without_the_difference():
     assert inputs(observation, torch.randn(6, 3)).shape == (6, 28)
 
 
-@pytest.mark.parametrize("task", CONTRACTS)
+@pytest.mark.parametrize("task", FETCH_CONTRACTS)
 def test_relative_inputs_do_not_change_when_everything_moves(task):
     contract, inputs, observation = _inputs(task, positions="relative")
     goal = torch.randn(6, 3)

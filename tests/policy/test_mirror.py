@@ -5,17 +5,17 @@ import pytest
 import torch
 
 from her_robot import contract as contracts
-from her_robot.contract import CONTRACTS
+from her_robot.contract import FETCH_CONTRACTS
 from her_robot.policy.mirror import Mirror
-from her_robot.sim.batched import BatchedSimulation
+from her_robot.sim.fetch import FetchSimulation
 from her_robot.sim.tasks import fetch_task
 
 LEFT = torch.tensor([True])
 
 
-@pytest.mark.parametrize("name", CONTRACTS)
+@pytest.mark.parametrize("name", FETCH_CONTRACTS)
 def test_twice_reflected_is_as_before(name):
-    mirror, contract = Mirror(CONTRACTS[name]), CONTRACTS[name]
+    mirror, contract = Mirror(FETCH_CONTRACTS[name]), FETCH_CONTRACTS[name]
     for reflect, size in (
         (mirror.observation, contract.observation_size),
         (mirror.goal, contract.goal_size),
@@ -27,11 +27,11 @@ def test_twice_reflected_is_as_before(name):
         assert torch.equal(reflect(values, ~rows), values)
 
 
-@pytest.mark.parametrize("name", CONTRACTS)
+@pytest.mark.parametrize("name", FETCH_CONTRACTS)
 def test_the_simulation_plays_the_reflected_actions_nearly_so(name):
     task = fetch_task(name)
     contract, mirror = task.contract, Mirror(task.contract)
-    simulation = BatchedSimulation(task, num_envs=2)
+    simulation = FetchSimulation(task, num_envs=2)
     home = task.home_grip_position[:2]
     start = np.array([0.03, 0.11])
     for row, side in enumerate((1.0, -1.0)):

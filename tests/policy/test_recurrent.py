@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from her_robot.contract import contract_of
+from her_robot.contract import FETCH_CONTRACTS, contract_of
 from her_robot.domain_rand.preset import load_preset
 from her_robot.errors import ConfigurationError
 from her_robot.policy import lstm
@@ -128,7 +128,7 @@ def test_sequences_are_whole_episodes_with_one_goal(mirrored, asymmetric):
     assert first.inputs.shape[:2] == second.inputs.shape[:2] == (51, 4)
     assert first.rewards.shape == first.counts.shape == (50, 4)
     episodes, every = learner.buffer.episodes, torch.ones(8, dtype=torch.bool)
-    mirror = Mirror(learner.contract)
+    mirror = Mirror(FETCH_CONTRACTS["fetch_push"])
     for sequences in (first, second):
         for row in range(4):
             done = sequences.previous_actions[1:, row]

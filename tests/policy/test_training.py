@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from her_robot.contract import HAND_CONTRACTS, sparse_reward
 from her_robot.errors import CheckpointError, ConfigurationError, TrainingDivergedError
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.policy.checkpoint import has_checkpoint, load_state
 from her_robot.policy.config import load_config
+from her_robot.policy.exploration import Explorer
+from her_robot.policy.learner import Learner
 from her_robot.policy.trackers import read_progress
 from her_robot.policy.train import train_command
 from her_robot.policy.training import Trainer
+from her_robot.sim.goal_env import BatchedGoalEnv
 
 TOY = [
     "num_envs=4",
@@ -95,6 +99,34 @@ def test_ranges_that_could_grow_are_needed(tmp_path):
     config = load_config("fetch_reach", None, [*TOY, "adr.enabled=true", "randomization=none"])
     with pytest.raises(ConfigurationError, match="has no ranges to grow to"):
         Trainer(config, tmp_path)
+
+
+@pytest.mark.parametrize("task", ["hand_reach", "hand_pen_rotate_touch"])
+def test_a_hand_is_trained_and_evaluated(tmp_path, task):
+    settings = ["updates_per_cycle=2", "warmup_steps=100", "num_envs=2", "evaluation.final_episodes=1"]
+    assert train_command(task, overrides=[*TOY, *settings], out=tmp_path, steps=400) == 0
+    bundle = PolicyBundle.load(tmp_path / "policy", task)
+    success = bundle.card["success"]
+    assert success["environment"] == bundle.contract.environment
+    assert success["final_distance"]["unit"] == bundle.contract.distance_unit
+    assert np.isfinite(success["final_distance"]["mean"])
+
+
+def test_hindsight_rewards_poses_as_the_contract_does():
+    config = load_config("hand_block", None, [*TOY, "num_envs=1", "agent.n_step=1", "replay.end_when_lost=false"])
+    learner = Learner(HAND_CONTRACTS["hand_block"], config)
+    env = BatchedGoalEnv("hand_block", 1)
+    learner.take_in(Explorer(env, config.exploration, np.random.default_rng(0)).play(None))
+    episodes = learner.buffer.episodes
+    episode, step = learner.buffer.draw(200, torch.Generator().manual_seed(0))
+    ahead = (step + 1 + torch.arange(200) % 3).clamp(max=100)
+    goals = episodes.achieved_goal[episode, ahead]
+    rewards, discounts, _ = learner._returns(episodes, episode, step, goals)
+    achieved = episodes.achieved_goal[episode, step + 1].numpy().astype(np.float64)
+    expected = sparse_reward(learner.contract, achieved, goals.numpy().astype(np.float64))
+    assert 0 < (expected == 0).sum() < 200
+    np.testing.assert_array_equal(rewards.numpy(), expected)
+    np.testing.assert_allclose(discounts.numpy(), 0.98)
 
 
 def test_progress_counts_steps_updates_and_evaluations(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from perfect_arm import PERIOD, PROFILE, ConstantPolicy, PerfectArm
 
 from her_robot import contract as contracts
-from her_robot.contract import CONTRACTS
+from her_robot.contract import FETCH_CONTRACTS
 from her_robot.errors import BundleError, ConfigurationError
 from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.robot.calibration import JointOffsets, Table
@@ -15,7 +15,7 @@ from her_robot.robot.controller import PolicyController, load_controller
 from her_robot.robot.kinematics import Kinematics
 
 
-@pytest.mark.parametrize("task", CONTRACTS)
+@pytest.mark.parametrize("task", FETCH_CONTRACTS)
 def test_phases_lead_from_the_look_pose_over_home_to_running(task):
     arm = PerfectArm(task)
     phases = []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from her_robot import configuration, resources
-from her_robot.contract import CONTRACTS
+from her_robot.contract import FETCH_CONTRACTS
 from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.robot.kinematics import Kinematics
 from her_robot.robot.profile import compile_model, load_profile, load_spec, lock_joint
@@ -28,9 +28,9 @@ def test_limits_are_the_models(profile):
             np.testing.assert_allclose(joint.position, model.jnt_range[index])
 
 
-@pytest.mark.parametrize("task", CONTRACTS)
+@pytest.mark.parametrize("task", FETCH_CONTRACTS)
 def test_home_is_the_contracts_and_points_down(profile, task):
-    kinematics, contract = Kinematics(profile.for_task(task)), CONTRACTS[task]
+    kinematics, contract = Kinematics(profile.for_task(task)), FETCH_CONTRACTS[task]
     position, rotation = kinematics.forward(np.array(profile.home[task]))
     position = position + contract.base_position
     np.testing.assert_allclose(position[:2], contract.home_grip_position[:2], atol=1e-3)
@@ -41,7 +41,7 @@ def test_home_is_the_contracts_and_points_down(profile, task):
     np.testing.assert_allclose(rotation, expected.reshape(3, 3), atol=1e-3)
 
 
-@pytest.mark.parametrize("task", CONTRACTS)
+@pytest.mark.parametrize("task", FETCH_CONTRACTS)
 def test_poses_keep_the_joint_limits_and_the_workspace(profile, task):
     profile = profile.for_task(task)
     for pose in (profile.home[task], profile.look[task]):
@@ -55,7 +55,7 @@ def test_poses_keep_the_joint_limits_and_the_workspace(profile, task):
 @pytest.mark.parametrize("task", ["fetch_pick_and_place", "fetch_push", "fetch_reach"])
 def test_all_goals_are_in_the_workspace_and_in_reach(profile, task):
     """With the tool held nearly upright, and streamed there as a controller does; reach's lowest are in the table."""
-    profile, contract = profile.for_task(task), CONTRACTS[task]
+    profile, contract = profile.for_task(task), FETCH_CONTRACTS[task]
     kinematics, home = Kinematics(profile), np.array(profile.home[task])
     start, rotation = kinematics.forward(home)
     low, high = (np.array(goal) - contract.base_position for goal in (contract.goal_low, contract.goal_high))

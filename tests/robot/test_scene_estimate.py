@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from her_robot.contract import CONTRACTS, contract_of
+from her_robot.contract import FETCH_CONTRACTS, contract_of
 from her_robot.robot.calibration import load_calibration
 from her_robot.robot.marker_bodies import rotation_about_z
 from her_robot.robot.scene_estimate import EstimatorConfig, SceneEstimator
@@ -167,7 +167,7 @@ def test_unusable_images_and_a_turned_head_give_no_pose(push, scene, calibration
     assert sum(push.counts["object"].rejected.values()) == 5
 
 
-@pytest.mark.parametrize("task", CONTRACTS)
+@pytest.mark.parametrize("task", FETCH_CONTRACTS)
 def test_poses_agree_with_the_simulated_robot(task):
     calibration = load_calibration("fetch_sim", task)
     robot = SimulatedRobot(load_simulated_robot("fetch"), task, seed=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from her_robot import configuration
-from her_robot.contract import CONTRACTS
+from her_robot.contract import FETCH_CONTRACTS
 from her_robot.domain_rand.preset import load_preset
 from her_robot.errors import ConfigurationError, HerRobotError
 from her_robot.robot.calibration import face_rotation, load_calibration, load_markers
@@ -94,7 +94,7 @@ def test_object_and_goal_are_seen_wherever_they_start(robot):
         assert found & goal_ids, f"goal not seen with seed {seed}"
 
 
-@pytest.mark.parametrize("task", CONTRACTS)
+@pytest.mark.parametrize("task", FETCH_CONTRACTS)
 def test_the_whole_workspace_is_in_view(task):
     robot = SimulatedRobot(load_simulated_robot("fetch"), task, 0)
     low, high = np.array(robot.contract.goal_low), np.array(robot.contract.goal_high)
@@ -106,7 +106,7 @@ def test_the_whole_workspace_is_in_view(task):
     assert (pixels < np.array([640, 480]) - 20).all()
 
 
-@pytest.mark.parametrize("task", CONTRACTS)
+@pytest.mark.parametrize("task", FETCH_CONTRACTS)
 def test_the_shipped_calibration_is_that_of_the_simulated_camera(task):
     calibration, robot = load_calibration("fetch_sim", task), SimulatedRobot(load_simulated_robot("fetch"), task, 0)
     rotation, position = robot.camera_pose_base()

@@ -4,25 +4,24 @@ import mujoco
 import numpy as np
 import pytest
 
-from her_robot.contract import CONTRACTS, contract_of
+from her_robot.contract import FETCH_CONTRACTS, contract_of
 from her_robot.domain_rand.preset import RandomizationPreset
 from her_robot.sim import benchmark, contenders
 
 
 @pytest.fixture(autouse=True)
 def few_environments(monkeypatch):
-    monkeypatch.setattr(contenders, "NUM_ENVS", 3)
+    monkeypatch.setattr(contenders, "_num_envs", lambda contract: 3)
 
 
-@pytest.mark.parametrize("task", CONTRACTS)
+@pytest.mark.parametrize("task", [*FETCH_CONTRACTS, "hand_reach", "hand_egg"])
 def test_the_limit_repeats_the_motion_that_was_recorded(task):
     contract = contract_of(task)
     episodes = contenders._record(contract, RandomizationPreset())
     ended = [episode.data.qpos.copy() for episode in episodes]
     for episode in episodes:
         mujoco.mj_resetData(episode.model, episode.data)
-    simulated = contenders.fetch_task(task)
-    contenders._replay(episodes, simulated, contenders.ArmCollisions(simulated.model, contract.base_position[0]))
+    contenders._replay_of(contract)(episodes)
     for episode, qpos in zip(episodes, ended, strict=True):
         np.testing.assert_array_equal(episode.data.qpos, qpos)
 

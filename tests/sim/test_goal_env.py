@@ -1,5 +1,6 @@
 """The goal environment: checkers, distributions, seeds, episode ends, randomisation."""
 
+import dataclasses
 from dataclasses import replace
 
 import gymnasium
@@ -8,18 +9,19 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
-from her_robot.contract import CONTRACTS, contract_of
+from her_robot.contract import CONTRACTS, FETCH_CONTRACTS, contract_of
 from her_robot.domain_rand.distribution import Range
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.domain_rand.pushes import PushConfig
 from her_robot.domain_rand.sensing import SensingConfig
 from her_robot.domain_rand.timing import TimingConfig
 from her_robot.domain_rand.variation import Variation
+from her_robot.errors import ConfigurationError
 from her_robot.sim.goal_env import BatchedGoalEnv, GoalEnv
 from her_robot.sim.tasks import make_gymnasium_env
 
 
-@pytest.mark.parametrize("task", CONTRACTS)
+@pytest.mark.parametrize("task", [*FETCH_CONTRACTS, "hand_reach", "hand_block_touch"])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_passes_gymnasiums_checker(task):
     check_env(GoalEnv(task), skip_render_check=True)
@@ -37,6 +39,8 @@ def test_resets_are_those_of_gymnasium_robotics(task):
     reference = make_gymnasium_env(contract_of(task).environment)
     observation, _ = env.reset(seed=100)
     for row in range(4):
+        # Gymnasium-Robotics' hand keeps this from the episode before.
+        reference.unwrapped.data.qacc_warmstart[:] = 0.0
         expected, _ = reference.reset(seed=100 + row)
         for name in expected:
             np.testing.assert_allclose(observation[name][row], expected[name], atol=1e-9)
@@ -191,3 +195,21 @@ def test_the_single_environment_is_truncated():
     env.reset(seed=0)
     ends = [env.step(env.action_space.sample())[3] for _ in range(50)]
     assert ends == [False] * 49 + [True]
+
+
+@pytest.mark.parametrize("task", ["hand_reach", "hand_egg_rotate"])
+def test_hands_are_randomised_and_repeat_themselves(task):
+    preset = load_preset("hand" if contract_of(task).has_object else "hand_reach")
+    env = BatchedGoalEnv(task, 3, randomization=dataclasses.replace(preset, nominal_fraction=0.0))
+    first = _rollout(env, 5, 8)
+    np.testing.assert_array_equal(first, _rollout(env, 5, 8))
+    assert (np.abs(first[0, 0] - GoalEnv(task).reset(seed=5)[0]["observation"]) > 1e-4).any()
+    unchanged = BatchedGoalEnv(task, 3, randomization=dataclasses.replace(preset, nominal_fraction=1.0))
+    np.testing.assert_array_equal(_rollout(unchanged, 5, 8), _rollout(BatchedGoalEnv(task, 3), 5, 8))
+
+
+def test_what_a_hand_cannot_have_randomised_is_refused():
+    with pytest.raises(ConfigurationError, match="table_height: hand_block has no table"):
+        BatchedGoalEnv("hand_block", 1, randomization=load_preset("robot_loop"))
+    with pytest.raises(ConfigurationError, match="grip_noise is not simulated for the hand"):
+        BatchedGoalEnv("hand_reach", 1, randomization=load_preset("robot_loop_reach"))

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from her_robot import configuration
-from her_robot.contract import CONTRACTS, contract_of
+from her_robot.contract import FETCH_CONTRACTS, contract_of
 from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.robot.calibration import load_markers
 from her_robot.robot.profile import load_profile
 from her_robot.sim.scene import OBJECT, JointControlConfig, SceneConfig, compile_scene, table_top
 from her_robot.sim.tasks import fetch_task
 
-TASKS = tuple(CONTRACTS)
+TASKS = tuple(FETCH_CONTRACTS)
 CONFIG = SceneConfig(object_mass=0.7, friction=0.6, table_height_offset=0.02, finger_mass=0.2)
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from her_robot.contract import CONTRACTS
+from her_robot.contract import FETCH_CONTRACTS
 from her_robot.domain_rand.physics import Physics
 from her_robot.domain_rand.preset import load_preset
-from her_robot.sim.batched import BatchedSimulation
+from her_robot.sim.fetch import FetchSimulation
 from her_robot.sim.tasks import fetch_task
 from her_robot.sim.trim import ArmCollisions
 
@@ -41,10 +41,10 @@ def _wander(state, targets, step, rng):
 
 
 @pytest.mark.parametrize("preset", ["none", "robot_loop", "peng2017"])
-@pytest.mark.parametrize("name", CONTRACTS)
+@pytest.mark.parametrize("name", FETCH_CONTRACTS)
 def test_a_trimmed_simulation_moves_bit_for_bit_as_a_full_one(name, preset):
     rng = np.random.default_rng(7)
-    simulations = [BatchedSimulation(fetch_task(name), _ROWS, trim_collisions=trim) for trim in (True, False)]
+    simulations = [FetchSimulation(fetch_task(name), _ROWS, trim_collisions=trim) for trim in (True, False)]
     trimmed_steps = full_steps = 0
     for _ in range(2):
         _reset(simulations, rng, preset)
@@ -70,7 +70,7 @@ def test_links_are_switched_and_the_rest_is_left_alone():
     assert {"torso_lift_link", "head_pan_link", "forearm_roll_link", "wrist_roll_link"} <= names
     assert not names & {"base_link", "gripper_link", "r_gripper_finger_link", "object0", "floor0"}
 
-    model = BatchedSimulation(task, 1).rows[0].model
+    model = FetchSimulation(task, 1).rows[0].model
     collisions.switch(model, on=False)
     assert not model.geom_contype[collisions.geoms].any()
     kept = np.setdiff1d(np.arange(model.ngeom), collisions.geoms)

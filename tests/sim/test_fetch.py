@@ -5,8 +5,8 @@ import pytest
 from gymnasium.utils import seeding
 
 from her_robot import contract as contracts
-from her_robot.contract import CONTRACTS
-from her_robot.sim.batched import BatchedSimulation
+from her_robot.contract import FETCH_CONTRACTS
+from her_robot.sim.fetch import FetchSimulation
 from her_robot.sim.tasks import fetch_task, make_gymnasium_env
 
 
@@ -28,12 +28,12 @@ def _beside_the_table(observation, rng):
 
 
 @pytest.mark.parametrize("act", [_toward_object, _toward_the_head, _beside_the_table])
-@pytest.mark.parametrize("name", CONTRACTS)
+@pytest.mark.parametrize("name", FETCH_CONTRACTS)
 def test_whole_episodes_agree_with_gymnasium_robotics(name, act):
     task = fetch_task(name)
     contract = task.contract
     env = make_gymnasium_env(contract.environment)
-    simulation = BatchedSimulation(task, num_envs=2, num_threads=2)
+    simulation = FetchSimulation(task, num_envs=2, num_threads=2)
     for seed in range(3):
         rng, _ = seeding.np_random(seed)
         expected, _ = env.reset(seed=seed)
@@ -57,7 +57,7 @@ def test_whole_episodes_agree_with_gymnasium_robotics(name, act):
 
 def test_actions_are_clipped_and_checked():
     task = fetch_task("fetch_reach")
-    simulation = BatchedSimulation(task, num_envs=2)
+    simulation = FetchSimulation(task, num_envs=2)
     for row in range(2):
         simulation.reset(row, None)
     state = simulation.step(np.array([[5.0, 0, 0, 0], [1.0, 0, 0, 0]]))
@@ -68,12 +68,12 @@ def test_actions_are_clipped_and_checked():
 
 def test_no_rows_are_refused():
     with pytest.raises(ValueError, match="at least 1"):
-        BatchedSimulation(fetch_task("fetch_reach"), num_envs=0)
+        FetchSimulation(fetch_task("fetch_reach"), num_envs=0)
 
 
 def test_a_turned_and_lifted_object_rests_there():
     task = fetch_task("fetch_push")
-    simulation = BatchedSimulation(task, num_envs=1)
+    simulation = FetchSimulation(task, num_envs=1)
     position = task.home_grip_position[:2] + 0.12
     simulation.reset(0, position, object_yaw=0.3)
     rotation = simulation.state().object.rotation[0]
