@@ -167,12 +167,15 @@ def _add_evaluate(commands) -> None:
     )
     parser.add_argument("--video", type=Path, metavar="FILE", help="write an MP4 of all episodes (--loop sim)")
     loop = parser.add_argument_group("robot in the loop (--loop ros)")
-    loop.add_argument("--robot", default="fetch", metavar="NAME|FILE", help="profile in config/robots/")
+    loop.add_argument(
+        "--robot", default="", metavar="NAME|FILE", help="profile in config/robots/; default: by the task"
+    )
     loop.add_argument(
         "--simulated-robot",
-        default="fetch",
+        default="",
         metavar="NAME|FILE",
-        help="in config/simulated_robots/; `her-robot robots` lists them",
+        help="in config/simulated_robots/, which `her-robot robots` lists, or of a hand in config/simulated_hands/; "
+        "default: by the task",
     )
     loop.add_argument(
         "--robots", metavar="all|NAME,...", help="several simulated robots in turn, and a table of their successes"
@@ -190,7 +193,9 @@ def _add_evaluate(commands) -> None:
         help="break things on a schedule (config/faults/; `her-robot faults` lists them), and check what happens",
     )
     loop.add_argument("--jobs", type=int, default=1, metavar="N", help="simulated robots side by side; default: 1")
-    loop.add_argument("--calibration", default="fetch_sim", metavar="NAME|DIR", help="folder in calibration/")
+    loop.add_argument(
+        "--calibration", default="", metavar="NAME|DIR", help="folder in calibration/; default: by the task"
+    )
     loop.add_argument(
         "--episode-steps", type=int, default=100, metavar="N", help="control periods of 0.04 s; default: 100"
     )

@@ -1,4 +1,7 @@
-"""Camera node, policy node and, unless `robot:=real`, a simulated robot. Each task has a thin file over this one."""
+"""Policy node, camera node (of an arm) and, unless `robot:=real`, a simulated robot.
+
+Each task has a thin file over this one.
+"""
 
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
 from launch.conditions import IfCondition
@@ -6,13 +9,15 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from her_robot.contract import HandContract, contract_of
+from her_robot.robot.setup import default_setup
 from launch import LaunchDescription
 
 _ARGUMENTS = {
     "task": (
         "fetch_push",
         "task that the policy was trained for",
-        ["fetch_reach", "fetch_push", "fetch_slide", "fetch_pick_and_place"],
+        ["fetch_reach", "fetch_push", "fetch_slide", "fetch_pick_and_place", "hand_reach"],
     ),
     "robot": (
         "sim",
@@ -20,9 +25,18 @@ _ARGUMENTS = {
         ["sim", "real"],
     ),
     "policy": ("", "folder of a policy bundle; default: the one that ships for the task", None),
-    "calibration": ("fetch_sim", "folder in calibration/, or a path; a real camera needs one of its own", None),
-    "profile": ("fetch", "robot profile in config/robots/, or a path to a YAML file", None),
-    "simulated_robot": ("fetch", "simulated robot in config/simulated_robots/, or a path to a YAML file", None),
+    "calibration": (
+        "",
+        "folder in calibration/, or a path; default: that of the simulated robot; a real camera needs one of its own",
+        None,
+    ),
+    "profile": ("", "robot profile in config/robots/, or a path to a YAML file; default: by the task", None),
+    "simulated_robot": (
+        "",
+        "simulated robot in config/simulated_robots/, of a hand in config/simulated_hands/, or a path to a YAML file; "
+        "default: by the task",
+        None,
+    ),
     "autostart": (
         "auto",
         "activate the policy by itself: true, false, or auto: true for robot:=sim, false for robot:=real",
@@ -50,6 +64,9 @@ def generate_launch_description() -> LaunchDescription:
 def _nodes(context) -> list:
     value = {name: LaunchConfiguration(name).perform(context) for name in _ARGUMENTS}
     task, simulated = value["task"], value["robot"] == "sim"
+    contract = contract_of(task)
+    default = default_setup(contract)
+    calibration = value["calibration"] or default.calibration
 
     def switch(name: str) -> bool:
         return simulated if value[name] == "auto" else value[name] == "true"
@@ -64,7 +81,7 @@ def _nodes(context) -> list:
     if simulated:
         parameters = {
             "task": task,
-            "simulated_robot": value["simulated_robot"],
+            "simulated_robot": value["simulated_robot"] or default.simulated_robot,
             "publish_clock": switch("use_sim_time"),
         }
         nodes.append(
@@ -76,20 +93,21 @@ def _nodes(context) -> list:
                 **common,
             )
         )
-    nodes.append(
-        Node(
-            executable="camera_goal_node",
-            name="camera_goal_node",
-            parameters=[{"task": task, "calibration": value["calibration"], **use_sim_time}],
-            on_exit=Shutdown(),
-            **common,
+    if not isinstance(contract, HandContract):
+        nodes.append(
+            Node(
+                executable="camera_goal_node",
+                name="camera_goal_node",
+                parameters=[{"task": task, "calibration": calibration, **use_sim_time}],
+                on_exit=Shutdown(),
+                **common,
+            )
         )
-    )
     policy = {
         "task": task,
         "policy": ParameterValue(value["policy"], value_type=str),
-        "calibration": value["calibration"],
-        "robot": value["profile"],
+        "calibration": calibration,
+        "robot": value["profile"] or default.robot,
         "autostart": switch("autostart"),
     }
     nodes.append(

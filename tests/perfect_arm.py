@@ -4,8 +4,8 @@ import numpy as np
 
 from her_robot.contract import contract_of
 from her_robot.policy.bundle import PolicyBundle
+from her_robot.robot.arm_controller import ArmController
 from her_robot.robot.calibration import JointOffsets
-from her_robot.robot.controller import PolicyController
 from her_robot.robot.profile import load_profile
 
 PROFILE = load_profile("fetch")
@@ -33,7 +33,7 @@ class PerfectArm:
         self, task="fetch_push", action=(0.0, 0.0, 0.0, 0.0), profile=PROFILE, offsets=None, table=None, policy=None
     ):
         policy = policy or ConstantPolicy(task, action)
-        self.controller = PolicyController(policy, profile, JointOffsets(offsets or {}), table)
+        self.controller = ArmController(policy, profile, JointOffsets(offsets or {}), table)
         self.contract, self.profile = self.controller.contract, self.controller.profile
         self.joints = profile.to_robot(np.array(profile.look[task]))
         self.velocities = np.zeros(7)
@@ -64,6 +64,7 @@ class PerfectArm:
         command = self.controller.tick(self.time)
         if command.joints is not None:
             self.joints, self.velocities = command.joints.positions[0], command.joints.velocities[0]
+            assert command.gripper_gap is not None
             self.fingers = np.full(2, max(command.gripper_gap, self.obstacle) / 2)
         return command
 

@@ -96,6 +96,8 @@ def test_robots_and_faults_are_listed(command, name, capsys):
         (["compare", "/nowhere.json", "/nowhere.json"], "/nowhere.json: cannot be read"),
         (["evaluate", "fetch_reach", "--robots", "all"], "--robots and --faults belong to --loop ros"),
         (["evaluate", "fetch_reach", "--loop", "ros", "--robots", "hevy_object"], "did you mean 'heavy_object'"),
+        (["evaluate", "hand_reach", "--loop", "ros", "--robots", "all"], "are of an arm, and hand_reach is not"),
+        (["evaluate", "hand_reach", "--loop", "ros", "--faults", "all"], "are of an arm, and hand_reach is not"),
         (
             ["evaluate", "fetch_reach", "--loop", "ros", "--robots", "laggy", "--severity", "3"],
             "severity is 3; it must",

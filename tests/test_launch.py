@@ -9,6 +9,7 @@ from her_robot.contract import FETCH_CONTRACTS
 from her_robot.resources import share_directory
 
 LAUNCH = share_directory() / "launch"
+TASKS = (*FETCH_CONTRACTS, "hand_reach")
 FILES = sorted(LAUNCH.glob("*.launch.py"))
 
 
@@ -33,8 +34,8 @@ def test_every_file_describes_a_launch(path):
 
 
 def test_every_task_has_a_thin_file_over_the_common_one():
-    assert {path.name for path in FILES} == {"her_robot.launch.py", *(f"{task}.launch.py" for task in FETCH_CONTRACTS)}
-    for task in FETCH_CONTRACTS:
+    assert {path.name for path in FILES} == {"her_robot.launch.py", *(f"{task}.launch.py" for task in TASKS)}
+    for task in TASKS:
         text = (LAUNCH / f"{task}.launch.py").read_text()
         assert "her_robot.launch.py" in text
         assert f'"task": "{task}"' in text
@@ -47,7 +48,7 @@ def test_arguments_are_described_and_the_default_moves_nothing_real():
         assert description, name
         assert choices is None or default in choices, name
     assert arguments["robot"][0] == "sim"
-    assert set(arguments["task"][2]) == set(FETCH_CONTRACTS)
+    assert set(arguments["task"][2]) == set(TASKS)
 
 
 def test_arguments_are_documented():

@@ -48,15 +48,21 @@ ACTUATOR_RANGES = {
     "THJ0": (-1.571, 0.0),
 }
 """Smallest and largest target of each actuator [rad], by its joint, in the order of the action."""
+ACTUATOR_STIFFNESS = {name: 5.0 if name.startswith("WR") else 1.0 for name in ACTUATOR_RANGES}
+"""Torque of each actuator over the distance from its target [Nm/rad]: so weak that the wrist hangs below it by 0.08
+rad."""
 FINGERTIPS = ("fftip", "mftip", "rftip", "lftip", "thtip")
 """First, middle, ring and little finger, thumb, in the order of `fingertip_pos`. The MJCF's sites are these after
 `robot0:S_`."""
 TOUCH_SENSORS = 92
 """On palm and phalanges, in the order of the MJCF's sensors `robot0:TS_*`."""
 
-_ACTUATED = np.array([JOINTS.index(joint) for joint in ACTUATOR_RANGES])
-_COUPLED = np.array([list(ACTUATOR_RANGES).index(joint) for joint in COUPLED_JOINTS])
-_DRAGGED = np.array([JOINTS.index(joint) for joint in COUPLED_JOINTS.values()])
+ACTUATED = np.array([JOINTS.index(joint) for joint in ACTUATOR_RANGES])
+"""Index of each actuator's joint in `JOINTS`."""
+COUPLED = np.array([list(ACTUATOR_RANGES).index(joint) for joint in COUPLED_JOINTS])
+"""Index of each coupled joint among the actuators."""
+DRAGGED = np.array([JOINTS.index(joint) for joint in COUPLED_JOINTS.values()])
+"""Index in `JOINTS` of the joint that each of them drags along."""
 _LOW, _HIGH = np.array(list(ACTUATOR_RANGES.values())).T
 
 
@@ -135,8 +141,8 @@ def joint_targets(contract: HandContract, action: Array, joint_position: Array) 
     low, high = arrays.like(action, _LOW), arrays.like(action, _HIGH)
     middle = (high + low) / 2.0
     if contract.relative_control:
-        middle = joint_position[..., _ACTUATED]
-        middle[..., _COUPLED] += joint_position[..., _DRAGGED]
+        middle = joint_position[..., ACTUATED]
+        middle[..., COUPLED] += joint_position[..., DRAGGED]
     return arrays.namespace(action).clip(middle + action * ((high - low) / 2.0), low, high)
 
 

@@ -107,6 +107,7 @@ FIELDS: dict[str, dict[str, _Field]] = {
         "position_bias": _Field("m", 0, "add", axes=_XYZ),
         "position_drift": _Field("m", 0, "add", "step", _XYZ),
         "yaw_noise": _Field("rad", 0),
+        "rotation_noise": _Field("rad", 0),
         "dropout": _Field("1", 0),
         "occlusion_rate": _Field("1/s", 0),
         "occlusion_duration": _Field("s", 0, when="interval"),
@@ -119,6 +120,8 @@ FIELDS: dict[str, dict[str, _Field]] = {
         "grip_velocity_noise": _Field("m/s", 0, "add", "step", _XYZ),
         "finger_noise": _Field("m", 0, "add", "step", _FINGERS),
         "finger_velocity_noise": _Field("m/s", 0, "add", "step", _FINGERS),
+        "joint_noise": _Field("rad", 0, "add", "step"),
+        "joint_velocity_noise": _Field("rad/s", 0, "add", "step"),
     },
     "timing": {"lateness_rate": _Field("1/s", np.inf)},
     "pushes": {
@@ -161,8 +164,16 @@ def describe(preset: RandomizationPreset, model: mujoco.MjModel, has_object: boo
         for name, value in _active(section, config, fields, has_object):
             if name == "camera_rate" and preset.nominal_fraction == 1.0:
                 continue
-            lines.append(_line(section, name, fields[name], value))
+            field = fields[name]
+            if section == "actuation" and field.axes:
+                field = dataclasses.replace(field, axes=_motion(model))
+            lines.append(_line(section, name, field, value))
     return lines
+
+
+def _motion(model: mujoco.MjModel) -> tuple[str, ...]:
+    """What an action moves: a gripper that is dragged along each axis, or joints with an actuator each."""
+    return _XYZ if model.nmocap else tuple(model.actuator(index).name for index in range(model.nu))
 
 
 def _active(section: str, config: Any, fields: dict[str, _Field], has_object: bool) -> Iterator[tuple[str, Any]]:

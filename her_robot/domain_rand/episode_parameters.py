@@ -14,10 +14,10 @@ class EpisodeParameters:
     """One row of numbers for each environment: what its present episode was drawn from.
 
     A range is mapped to [-1, 1], in the logarithm where it is drawn so; of a normal draw without limits, what lies
-    within two standard deviations. Draws within an episode (noise, and parameters
-    that change every step or interval) and looks have no number; nor has what is constant. Where a preset has nominal
-    and other episodes, the first number, `randomized`, is -1 in nominal ones and 1 in others. In a nominal episode
-    every other number stands for the nominal value, or for the end of the range that is nearest to it.
+    within two standard deviations. Draws within an episode (noise, and parameters that change every step or interval)
+    and looks have no number; nor has what is constant. Where a preset has nominal and other episodes, the first number,
+    `randomized`, is -1 in nominal ones and 1 in others. In a nominal episode every other number stands for the nominal
+    value, or for the end of the range that is nearest to it.
     """
 
     def __init__(self, preset: RandomizationPreset, model: mujoco.MjModel, has_object: bool, num_envs: int) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 
 from her_robot.errors import ConfigurationError
 from her_robot.policy.bundle import PolicyBundle
+from her_robot.robot.arm_controller import ArmController
 from her_robot.robot.calibration import load_calibration
-from her_robot.robot.controller import Command, PolicyController
+from her_robot.robot.joint_controller import Command
 from her_robot.robot.profile import load_profile
 from her_robot.robot.scene_estimate import SceneEstimator
-from her_robot.sim.robot import JointMeasurement, SimulatedRobot, load_simulated_robot
+from her_robot.sim.machine import JointMeasurement
+from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
 from her_robot.sim.sensors import CameraImage, SensorStream
 
 _STARTUP_STEPS = 400
@@ -35,7 +37,7 @@ class DeployedLoop:
         calibrated = load_calibration(calibration, task)
         self._estimator = SceneEstimator(calibrated, bundle.contract)
         offsets, table = calibrated.joint_offsets, calibrated.table
-        self.controller = PolicyController(bundle, load_profile(robot), offsets, table)
+        self.controller = ArmController(bundle, load_profile(robot), offsets, table)
         self._joints: dict[str, float] = {}
         self.camera_ms: list[float] = []
         """Time that each image took."""
@@ -95,4 +97,5 @@ class DeployedLoop:
         if command.joints is not None:
             joints, names = command.joints, self.controller.profile.joint_names
             self.robot.command_arm(names, self.robot.time + joints.times, joints.positions, joints.velocities)
+            assert command.gripper_gap is not None
             self.robot.command_gripper(command.gripper_gap)

@@ -113,7 +113,7 @@ def _observe(node: Any, time: float, status: Mapping[str, str]) -> Tick:
         phase=status.get("phase", ""),
         reason=status.get("reason", ""),
         steps=int(status.get("steps", 0)),
-        tool=node.grip_position(),
+        tool=node.tool_position(),
         reference=tuple(node.reference()),
     )
 

@@ -5,14 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from her_robot import resources
-from her_robot.contract import Contract
+from her_robot.contract import Contract, HandContract
 from her_robot.errors import ConfigurationError, LoopError
 from her_robot.evaluation.episodes import FIRST_SEED, Episode, Evaluation, seeds_from, worst_first
 from her_robot.evaluation.film import Film, WorstEpisodeFilm
@@ -21,6 +21,9 @@ from her_robot.evaluation.recording import Recording
 from her_robot.evaluation.side_by_side import LARGEST_COUNT, Job, run_side_by_side
 from her_robot.evaluation.telemetry import TelemetryLog
 from her_robot.policy.bundle import PolicyBundle
+from her_robot.robot.hand_profile import load_hand_profile
+from her_robot.robot.profile import load_profile
+from her_robot.robot.setup import default_setup
 from her_robot.sim.differences import check_severity
 
 STARTUP_STEPS = 400
@@ -31,14 +34,14 @@ STARTUP_STEPS = 400
 class LoopOptions:
     """How the loop is run."""
 
-    simulated_robot: str = "fetch"
-    """Simulated robot in config/simulated_robots/."""
+    simulated_robot: str = ""
+    """Simulated robot in config/simulated_robots/, of a hand in config/simulated_hands/; default: one that fits."""
     severity: float = 1.0
     """How much a simulated robot that is described by its differences differs, 0 (not at all) ... 2."""
-    robot: str = "fetch"
-    """Robot profile in config/robots/."""
-    calibration: str = "fetch_sim"
-    """Calibration in calibration/."""
+    robot: str = ""
+    """Robot profile in config/robots/; default: one that fits the task."""
+    calibration: str = ""
+    """Calibration in calibration/; default: one that fits the task."""
     episode_steps: int = 100
     """Control periods of an episode. An arm that keeps its joints' limits takes about twice as long as the gripper in
     Gymnasium-Robotics, which is dragged at 10 m/s^2: 4 s here, 2 s there."""
@@ -55,6 +58,16 @@ class LoopOptions:
             raise ConfigurationError(f"--jobs is {self.jobs}; it must lie in 1 ... {LARGEST_COUNT}")
         if self.episode_steps < 1:
             raise ConfigurationError(f"--episode-steps is {self.episode_steps}; at least 1 is needed")
+
+    def for_task(self, contract: Contract) -> "LoopOptions":
+        """The same with names in place of the defaults."""
+        default = default_setup(contract)
+        return replace(
+            self,
+            simulated_robot=self.simulated_robot or default.simulated_robot,
+            robot=self.robot or default.robot,
+            calibration=self.calibration or default.calibration,
+        )
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ def evaluate_in_loop(
     Raises:
         LoopError: the nodes did not come up at all.
     """
-    options = options or LoopOptions()
+    options = (options or LoopOptions()).for_task(bundle.contract)
     seeds = seeds_from(first_seed, episodes)
     shares = [seeds[index :: options.jobs] for index in range(min(options.jobs, len(seeds)))]
     begun = time.monotonic()
@@ -140,6 +153,7 @@ def started_loop(bundle: PolicyBundle, job: Job, options: LoopOptions) -> Iterat
     os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(profiles))
     from her_robot.ros_nodes.evaluator_node import evaluator, shut_down
 
+    options = options.for_task(bundle.contract)
     processes = NodeProcesses(job.directory / "logs", {"ROS_DOMAIN_ID": str(job.domain_id)})
 
     def check() -> None:
@@ -147,7 +161,8 @@ def started_loop(bundle: PolicyBundle, job: Job, options: LoopOptions) -> Iterat
         processes.check()
 
     recording = Recording(job.directory / "recording") if options.record else None
-    node = evaluator(job.domain_id, not options.real_time, check, recording)
+    topics = _trajectory_topics(bundle.contract, options.robot)
+    node = evaluator(job.domain_id, bundle.contract, topics, not options.real_time, check, recording)
     try:
         _start_nodes(processes, bundle, options)
         node.wait_for_nodes()
@@ -212,12 +227,20 @@ def _merged(shares: Sequence[_Played]) -> _Played:
     return merged
 
 
+def _trajectory_topics(contract: Contract, robot: str) -> list[str]:
+    """Topics of the controllers that a robot profile has."""
+    if isinstance(contract, HandContract):
+        return [controller.topic for controller in load_hand_profile(robot).controllers]
+    return [load_profile(robot).topics.joint_trajectory]
+
+
 def _start_nodes(processes: NodeProcesses, bundle: PolicyBundle, options: LoopOptions) -> None:
     task, sim_time = bundle.contract.task, {"use_sim_time": True}
     mode = {"mode": "real_time", "publish_clock": True} if options.real_time else {"mode": "lockstep"}
     robot = {"simulated_robot": options.simulated_robot, "severity": float(options.severity)}
     processes.start("sim_robot_node", {"task": task, **robot, **mode})
-    processes.start("camera_goal_node", {"task": task, "calibration": options.calibration, **sim_time})
+    if not isinstance(bundle.contract, HandContract):
+        processes.start("camera_goal_node", {"task": task, "calibration": options.calibration, **sim_time})
     policy = {"policy": bundle.path, "robot": options.robot, "calibration": options.calibration}
     # In lockstep, what is lost is not made up for by what comes after it.
     policy["input_reliability"] = "reliable"
@@ -229,7 +252,7 @@ def _play(node: Any, seed: int, contract: Contract, episode_steps: int) -> Episo
     log = TelemetryLog(node.status("policy_node"))
     node.begin_episode(seed)
     distances: list[float] = []
-    positions: list[tuple[float, float, float]] = []
+    positions: list[tuple[float, float, float] | None] = []
     status: dict[str, str] = {}
     note = ""
     for _ in range(STARTUP_STEPS + episode_steps):
@@ -238,19 +261,20 @@ def _play(node: Any, seed: int, contract: Contract, episode_steps: int) -> Episo
         steps = int(status.get("steps", 0))
         if steps > 1:
             # What the actions before this one have led to.
-            distances.append(node.distance(contract.has_object))
-            positions.append(node.grip_position())
+            distances.append(node.distance())
+            positions.append(node.tool_position())
         if steps >= episode_steps:
             break
     else:
         note = f"only {status.get('steps', 0)} of {episode_steps} steps: {status.get('phase')}"
         note += f", {status['reason']}" if status.get("reason") else ""
     node.advance()
-    distances.append(node.distance(contract.has_object))
-    positions.append(node.grip_position())
+    distances.append(node.distance())
+    positions.append(node.tool_position())
     node.end_episode()
-    success = not note and distances[-1] < contract.success_distance
-    return Episode(seed, success, tuple(distances), note, tuple(positions), log.result())
+    success = not note and distances[-1] < contract.success_threshold
+    tool = tuple(position for position in positions if position is not None)
+    return Episode(seed, success, tuple(distances), note, tool, log.result())
 
 
 def _measurements(played: _Played, contract: Contract, wall_s: float, options: LoopOptions) -> dict[str, Any]:

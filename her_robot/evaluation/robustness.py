@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from her_robot.configuration import to_mapping, write_atomically
+from her_robot.contract import FetchContract, contract_of
 from her_robot.errors import ConfigurationError, LoopError
 from her_robot.evaluation.commands import load_bundle, loop_options
 from her_robot.evaluation.console import EpisodeProgress
@@ -31,6 +32,7 @@ def evaluate_robots(options: argparse.Namespace) -> int:
     Raises:
         HerRobotError: an unknown robot, or an option that cannot be.
     """
+    _check_is_arm(options.task, "--robots")
     names = _named(options.robots, simulated_robots(), "--robots")
     for name in names:
         load_simulated_robot(name, options.severity)
@@ -69,6 +71,7 @@ def evaluate_faults(options: argparse.Namespace) -> int:
         HerRobotError: an unknown fault, or an option that cannot be.
         LoopError: the loop broke, in a way that no fault explains.
     """
+    _check_is_arm(options.task, "--faults")
     names = _named(options.faults, shipped_faults(), "--faults")
     schedules = {name: load_faults(name) for name in names}
     bundle = load_bundle(options.task, options.policy)
@@ -81,17 +84,28 @@ def evaluate_faults(options: argparse.Namespace) -> int:
             status.update(f"last: {rows[0].name}, seed {rows[0].seed}")
 
         rows = play_faults(bundle, directory, schedules, seeds, loop_options(options), show)
-    console.print(_faults_table(f"{options.task} on simulated robot {options.simulated_robot}", rows))
+    robot = loop_options(options).for_task(bundle.contract).simulated_robot
+    console.print(_faults_table(f"{options.task} on simulated robot {robot}", rows))
     result = {
         "task": options.task,
         "policy": str(bundle.path),
-        "simulated_robot": options.simulated_robot,
+        "simulated_robot": robot,
         "severity": options.severity,
         "ok": all(row.verdict.ok for row in rows),
         "faults": [row.summary() for row in rows],
     }
     _write(result, directory / "faults.json", options.json, console)
     return int(not result["ok"])
+
+
+def _check_is_arm(task: str, option: str) -> None:
+    """
+    Raises:
+        UnknownNameError: no such task.
+        ConfigurationError: a task of another robot.
+    """
+    if not isinstance(contract_of(task), FetchContract):
+        raise ConfigurationError(f"{option}: the simulated robots and faults are of an arm, and {task} is not")
 
 
 def print_robots(severity: float) -> None:

@@ -48,9 +48,11 @@ Average = Callable[[Tensor], None]
 
 
 N = TypeVar("N", bound=Network)
+B = TypeVar("B")
+"""What an update learns from."""
 
 
-class ActorCritic(ABC, Generic[N]):
+class ActorCritic(ABC, Generic[N, B]):
     """An actor, critics, targets that follow them, and optimisers.
 
     Values lie in [-1 / (1 - gamma), 0], as rewards lie in [-1, 0]: targets are clipped to that.
@@ -78,6 +80,23 @@ class ActorCritic(ABC, Generic[N]):
         self._critic_optimizers = [adam(critic, config.learning_rate) for critic in self.critic]
         self.updates = 0
 
+    def update(self, batch: B, imitation: float = 0.0) -> tuple[Tensor, Tensor | None]:
+        """One step of the critics and, when it is due, of the actor and of the targets.
+
+        Args:
+            batch: what to learn from.
+            imitation: weight of the squared difference from the guide's actions.
+
+        Returns:
+            The critics' loss and, where the actor changed, the mean value of its actions before.
+        """
+        self.updates += 1
+        loss = self._update_critics(batch)
+        value = self._update_actor(batch, imitation) if self.updates % self._config.actor_interval == 0 else None
+        if self.updates % self._config.target_interval == 0:
+            self._update_targets()
+        return loss, value
+
     def settle(self) -> Tensor | None:
         """Finish what goes on beside; returns the mean value of the actor's actions if it changed."""
         return None
@@ -85,6 +104,14 @@ class ActorCritic(ABC, Generic[N]):
     def close(self) -> None:
         """End what goes on beside; what is not settled is lost."""
         return
+
+    @abstractmethod
+    def _update_critics(self, batch: B) -> Tensor:
+        """One step of the critics; returns their loss."""
+
+    @abstractmethod
+    def _update_actor(self, batch: B, imitation: float) -> Tensor | None:
+        """One step of the actor, or the beginning of one; returns the mean value of its actions if it changed."""
 
     def _step(self, network: N, optimizer: torch.optim.Optimizer) -> None:
         self._average(network.gradient)
@@ -140,7 +167,7 @@ class ActorCritic(ABC, Generic[N]):
         return {"actor_optimizer": self._actor_optimizer, **optimizers}
 
 
-class Agent(ActorCritic[Perceptron]):
+class Agent(ActorCritic[Perceptron, Batch]):
     """An actor-critic of feed-forward networks."""
 
     def __init__(
@@ -184,30 +211,9 @@ class Agent(ActorCritic[Perceptron]):
         """How many outputs an actor of so many actions has."""
         return actions
 
-    def update(self, batch: Batch, imitation: float = 0.0) -> tuple[Tensor, Tensor | None]:
-        """One step of the critics and, when it is due, of the actor and of the targets.
-
-        Args:
-            batch: what to learn from.
-            imitation: weight of the squared difference from the guide's actions.
-
-        Returns:
-            The critics' loss and, where the actor changed, the mean value of its actions before.
-        """
-        self.updates += 1
-        loss = self._update_critics(batch)
-        value = self._update_actor(batch, imitation) if self.updates % self._config.actor_interval == 0 else None
-        if self.updates % self._config.target_interval == 0:
-            self._update_targets()
-        return loss, value
-
     @abstractmethod
     def _next_value(self, next_inputs: Tensor) -> Tensor:
         """Value (n,) of being at `next_inputs` (n, inputs + privileged) and acting by the policy."""
-
-    @abstractmethod
-    def _update_actor(self, batch: Batch, imitation: float) -> Tensor | None:
-        """One step of the actor, or the beginning of one; returns the mean value of its actions if it changed."""
 
     def _update_critics(self, batch: Batch) -> Tensor:
         lowest = -1.0 / (1.0 - self._config.gamma)

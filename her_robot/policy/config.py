@@ -28,7 +28,6 @@ class NetworkConfig:
     under way, where actions or images are late. Each is one control period."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the products between hidden layers in training; `auto` is bfloat16 where the machine is far faster with it."""
-
     recurrent: Literal["none", "lstm"] = "none"
     """`lstm` gives actor and critics a memory of the whole episode, learned from whole episodes."""
     recurrent_size: int = 64

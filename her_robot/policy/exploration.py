@@ -12,7 +12,7 @@ from her_robot.contract import Contract, FetchContract
 from her_robot.policy.acting import Policy
 from her_robot.policy.config import ExplorationConfig
 from her_robot.policy.episode_memory import EpisodeMemory
-from her_robot.policy.guide import GUIDES, approach_object
+from her_robot.policy.guide import GUIDES, approach_object, guide_actions
 from her_robot.policy.replay import Episodes
 
 
@@ -29,7 +29,7 @@ class Explorer:
         """
         self._env, self._config, self._rng = env, config, rng
         self._contract: Contract = env.contract
-        self._guide = GUIDES.get(env.contract.task)
+        self._has_guide = env.contract.task in GUIDES
         self._with_truth = with_truth
         self._near = config.grasp_distance
         if isinstance(env.contract, FetchContract) and env.contract.gripper_blocked:
@@ -52,7 +52,8 @@ class Explorer:
         memory = policy.memory() if policy else EpisodeMemory(0, self._contract.action_size)
         for step in range(self._contract.episode_steps):
             seen = observation["observation"]
-            action = self._action(policy, memory, seen, desired, approaching, step < guided_steps, alone)
+            shown = truths[-1] if self._with_truth else seen
+            action = self._action(policy, memory, seen, shown, desired, approaching, step < guided_steps, alone)
             memory.record(seen, action)
             observation, *_ = env.step(action)
             observations.append(observation["observation"])
@@ -83,6 +84,7 @@ class Explorer:
         policy: Policy | None,
         memory: EpisodeMemory,
         observation: np.ndarray,
+        shown: np.ndarray,
         desired_goal: np.ndarray,
         approaching: np.ndarray,
         guided: np.ndarray,
@@ -96,9 +98,8 @@ class Explorer:
             towards, distance = approach_object(self._contract, observation)
             approaching &= distance > self._near
             action[approaching] = towards[approaching]
-        if guided.any() and self._guide is not None:
-            seen = self._env.true_observation() if self._with_truth else observation
-            action[guided] = self._guide(self._contract, seen[guided], desired_goal[guided])
+        if guided.any() and self._has_guide:
+            action[guided] = guide_actions(self._contract, shown[guided], desired_goal[guided], self._with_truth)
         xp = arrays.namespace(action)
         action = xp.clip(action + config.noise * rng.standard_normal(shape), -1.0, 1.0)
         explores = rng.random(len(action)) < config.random_action

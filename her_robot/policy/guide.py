@@ -10,6 +10,7 @@ from collections.abc import Callable
 from her_robot import arrays
 from her_robot.arrays import Array
 from her_robot.contract import Contract, term_slice
+from her_robot.domain_rand.anticipation import HELD_GAP
 
 _BEHIND = 0.06
 """Where a push starts: this far behind the object, as seen from the goal [m]."""
@@ -25,25 +26,28 @@ _BETWEEN_FINGERS, _ALONG_FINGERS = 0.025, 0.035
 """An object is between the fingers when its centre is nearer than this to the grip point, aside and in height [m]."""
 _NEAR_GRASP = 0.012
 """Fingers go down, and close, when they are nearer than this to being over the object [m]."""
-_HELD_GAP, _OPEN_GAP = 0.0525, 0.07
-"""With a smaller gap, fingers around the object hold it; with a larger one, they pass over it [m]."""
+_OPEN_GAP = 0.07
+"""With a larger gap, fingers pass over the object [m]."""
 _ABOVE = 0.09
 """Open fingers pass over the object with the grip point this far above its centre [m]."""
-_PICK_GAIN = 9.0
+_PICK_GAIN = 12.0
 """Action per metre of error."""
 _DESCENT = 3.0
 """Open fingers stay at least this many times as high above the object as they are aside of it."""
-_GAIN = 10.0
+_GAIN = 15.0
 """Action per metre of error: one period's displacement is 0.05 m times the action."""
+_CAUTIOUS = 0.7
+"""Haste of a guide that knows of delays: with more it swings about its target."""
 
 
-def guide_push(contract: Contract, observation: Array, desired_goal: Array) -> Array:
+def guide_push(contract: Contract, observation: Array, desired_goal: Array, haste: float = 1.0) -> Array:
     """Actions (n, 4) that push the object towards the goal: over it, down behind it, then forward.
 
     Args:
         contract: of a task with an object.
         observation: (n, observation_size).
         desired_goal: (n, 3) [m].
+        haste: factor on its gain.
     """
     xp = arrays.namespace(observation)
     grip = observation[:, term_slice(contract, "grip_pos")]
@@ -68,18 +72,19 @@ def guide_push(contract: Contract, observation: Array, desired_goal: Array) -> A
     forward = grip[:, :2] - sideways + xp.clip(0.3 * distance + 0.02, None, 0.05) * direction
     target[pushing, :2] = forward[pushing]
     action = _filled(contract, observation, 0.0)
-    action[:, :3] = xp.clip(_GAIN * (target - grip), -1.0, 1.0)
+    action[:, :3] = xp.clip(haste * _GAIN * (target - grip), -1.0, 1.0)
     action[distance[:, 0] < _DONE] = 0.0
     return action
 
 
-def guide_pick(contract: Contract, observation: Array, desired_goal: Array) -> Array:
+def guide_pick(contract: Contract, observation: Array, desired_goal: Array, haste: float = 1.0) -> Array:
     """Actions (n, 4) that bring the object to the goal: over it with open fingers, down, close, and there.
 
     Args:
         contract: of a task whose gripper opens and closes.
         observation: (n, observation_size).
         desired_goal: (n, 3) [m].
+        haste: factor on its gain.
     """
     xp = arrays.namespace(observation)
     grip = observation[:, term_slice(contract, "grip_pos")]
@@ -89,7 +94,7 @@ def guide_pick(contract: Contract, observation: Array, desired_goal: Array) -> A
     sideways = xp.linalg.norm(offset[:, :2], axis=1)
 
     between = (sideways < _BETWEEN_FINGERS) & (xp.abs(offset[:, 2]) < _ALONG_FINGERS)
-    held = between & (gap < _HELD_GAP)
+    held = between & (gap < HELD_GAP)
     closing = between & ~held & (sideways < _NEAR_GRASP)
     opening = ~held & ~closing & (gap < _OPEN_GAP)
     over = opening | ((sideways > _NEAR_GRASP) & (offset[:, 2] < -_ALONG_FINGERS))
@@ -101,7 +106,7 @@ def guide_pick(contract: Contract, observation: Array, desired_goal: Array) -> A
     remaining[held] = (desired_goal - position)[held]
     remaining[closing] = 0.0
     action = _filled(contract, observation, 1.0)
-    action[:, :3] = xp.clip(_PICK_GAIN * remaining, -1.0, 1.0)
+    action[:, :3] = xp.clip(haste * _PICK_GAIN * remaining, -1.0, 1.0)
     action[held | closing, 3] = -1.0
     return action
 
@@ -131,11 +136,23 @@ def approach_object(contract: Contract, observation: Array) -> tuple[Array, Arra
 
 def _filled(contract: Contract, observation: Array, value: float) -> Array:
     """Actions (n, action_size) of one value, beside observations (n, observation_size)."""
-    return arrays.zeros_beside(observation, (len(observation), contract.action_size)) + value
+    return arrays.namespace(observation).full_like(observation[:, : contract.action_size], value)
 
 
-GUIDES: dict[str, Callable[[Contract, Array, Array], Array]] = {
+GUIDES: dict[str, Callable[[Contract, Array, Array, float], Array]] = {
     "fetch_push": guide_push,
     "fetch_pick_and_place": guide_pick,
 }
 """The guide of each task that has one."""
+
+
+def guide_actions(contract: Contract, observation: Array, desired_goal: Array, sees_truth: bool) -> Array:
+    """What the task's guide would do (n, action_size).
+
+    Args:
+        contract: of a task that has a guide.
+        observation: what the guide sees (n, observation_size).
+        desired_goal: (n, 3) [m].
+        sees_truth: whether that is the truth (`BatchedGoalEnv.true_observation`), rather than what sensors tell.
+    """
+    return GUIDES[contract.task](contract, observation, desired_goal, _CAUTIOUS if sees_truth else 1.0)

@@ -15,7 +15,7 @@ from her_robot.policy.acting import Policy, RecurrentPolicy
 from her_robot.policy.agent import Agent, Batch, Losses
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.ddpg import Ddpg, Td3
-from her_robot.policy.guide import GUIDES
+from her_robot.policy.guide import guide_actions
 from her_robot.policy.her import hindsight_goals
 from her_robot.policy.inputs import Inputs
 from her_robot.policy.mirror import Mirror
@@ -212,9 +212,10 @@ class Learner:
         self, episodes: StoredEpisodes, episode: Tensor, time: Tensor, goals: Tensor, reflected: Tensor | None
     ) -> Tensor:
         """What the task's guide would do at some times (n, action_size). The arguments are those of `_inputs_at`."""
-        seen = episodes.truth if self._config.network.asymmetric else episodes.observation
-        observation = self._reflect("observation", seen[episode, time], reflected)
-        return GUIDES[self.contract.task](self.contract, observation, goals)
+        sees_truth = self._config.network.asymmetric
+        shown = (episodes.truth if sees_truth else episodes.observation)[episode, time]
+        observation = self._reflect("observation", shown, reflected)
+        return guide_actions(self.contract, observation, goals, sees_truth)
 
     def _inputs_at(
         self, episodes: StoredEpisodes, episode: Tensor, time: Tensor, goals: Tensor, reflected: Tensor | None

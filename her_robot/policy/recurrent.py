@@ -134,7 +134,7 @@ class RecurrentNetwork:
                 part.bias.uniform_(-bound, bound, generator=generator)
 
 
-class RecurrentDdpg(ActorCritic[RecurrentNetwork]):
+class RecurrentDdpg(ActorCritic[RecurrentNetwork, Sequences]):
     """Deterministic policy gradient through time."""
 
     def __init__(
@@ -155,23 +155,6 @@ class RecurrentDdpg(ActorCritic[RecurrentNetwork]):
         critics = [RecurrentNetwork(seen, actions, network, 1, True, device, generator) for _ in range(self.critics)]
         super().__init__(actor, critics, config, average)
         self._actor_optimizer = adam(actor, config.learning_rate)
-
-    def update(self, batch: Sequences, imitation: float = 0.0) -> tuple[Tensor, Tensor | None]:
-        """One step of the critics and, when it is due, of the actor and of the targets.
-
-        Args:
-            batch: what to learn from.
-            imitation: weight of the squared difference from the guide's actions.
-
-        Returns:
-            The critics' loss and, where the actor changed, the mean value of its actions before.
-        """
-        self.updates += 1
-        loss = self._update_critics(batch)
-        value = self._update_actor(batch, imitation) if self.updates % self._config.actor_interval == 0 else None
-        if self.updates % self._config.target_interval == 0:
-            self._update_targets()
-        return loss, value
 
     def _update_critics(self, batch: Sequences) -> Tensor:
         target = self._targets(batch)

@@ -343,11 +343,21 @@ def load_calibration(name_or_path: str | Path, task: str | None = None) -> Calib
     folder = calibration_directory(str(name_or_path))
     return Calibration(
         camera=configuration.load(CameraIntrinsics, _file(folder, "camera", task)),
-        hand_eye=configuration.load(HandEye, _file(folder, "hand_eye", task)),
+        hand_eye=load_hand_eye(folder, task),
         table=configuration.load(Table, _file(folder, "table", task)),
-        joint_offsets=configuration.load(JointOffsets, _file(folder, "joint_offsets", task)),
+        joint_offsets=load_joint_offsets(folder, task),
         markers=load_markers(folder, task),
     )
+
+
+def load_hand_eye(name_or_path: str | Path, task: str | None = None) -> HandEye:
+    """Read `hand_eye.yaml` of a calibration alone; raises as `load_calibration`."""
+    return configuration.load(HandEye, _file(calibration_directory(str(name_or_path)), "hand_eye", task))
+
+
+def load_joint_offsets(name_or_path: str | Path, task: str | None = None) -> JointOffsets:
+    """Read `joint_offsets.yaml` of a calibration alone; raises as `load_calibration`."""
+    return configuration.load(JointOffsets, _file(calibration_directory(str(name_or_path)), "joint_offsets", task))
 
 
 def load_markers(name_or_path: str | Path, task: str | None = None) -> Markers:

@@ -39,6 +39,7 @@ class JointCommand:
     """Whether what was asked for exceeded a limit."""
 
 
+_TINY = 1e-12
 _PARTS = (1.0, 0.75, 0.5, 0.25)
 """Of a motion that may not be made in full, the parts that are tried before braking."""
 
@@ -46,14 +47,17 @@ _PARTS = (1.0, 0.75, 0.5, 0.25)
 class SafetyFilter:
     """Keeps a reference for the joints that never leaves their limits."""
 
-    def __init__(self, limits: JointLimits, period: float) -> None:
+    def __init__(self, limits: JointLimits, period: float, together: bool = True) -> None:
         """
         Args:
             limits: of the joints.
             period: control period [s].
+            together: whether a joint's limit slows down all of them, so that a tool keeps its direction; otherwise each
+                joint goes as fast as it may by itself, as fingers do.
         """
         self._limits = limits
         self._period = period
+        self._scaled = _scaled if together else _clipped
         self._positions: np.ndarray | None = None
         self._velocities = np.zeros_like(limits.velocity)
         self._stopped = ""
@@ -110,8 +114,8 @@ class SafetyFilter:
         if self._stopped or not np.isfinite(velocities).all():
             return self.brake()
         limits, period = self._limits, self._period
-        allowed = _scaled(velocities, limits.velocity)
-        change = _scaled(allowed - self._velocities, limits.acceleration * period)
+        allowed = self._scaled(velocities, limits.velocity)
+        change = self._scaled(allowed - self._velocities, limits.acceleration * period)
         reachable = self._before_position_limits(self._velocities + change)
         braked = self._braked()
         candidates = (braked + part * (reachable - braked) for part in _PARTS)
@@ -131,9 +135,7 @@ class SafetyFilter:
         period = self._period
         braking = braking_speed(np.abs(error), self._limits.acceleration, period)
         fastest = np.minimum(np.minimum(speed * self._limits.velocity, braking), np.abs(error) / period)
-        moving = np.abs(error) > 1e-9
-        scale = np.min(fastest[moving] / np.abs(error[moving])) if moving.any() else 0.0
-        return self.move(error * scale)
+        return self.move(self._scaled(error / period, fastest))
 
     def brake(self) -> JointCommand:
         """Slow down as fast as the limits allow, and stay."""
@@ -182,6 +184,11 @@ def braking_speed(room: np.ndarray, deceleration: np.ndarray | float, period: fl
 
 
 def _scaled(values: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Values (n,) scaled by one factor, so that none exceeds its limit (n,)."""
-    excess = np.max(np.abs(values) / limits)
+    """Values (n,) scaled by one factor, so that none exceeds its limit (n,); a limit of 0 is one of a value of 0."""
+    excess = np.max(np.abs(values) / np.maximum(limits, _TINY))
     return values / excess if excess > 1.0 else values
+
+
+def _clipped(values: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Values (n,) each within its limit (n,)."""
+    return np.clip(values, -limits, limits)

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
-from geometry_msgs.msg import Point, Pose, PoseStamped, PoseWithCovarianceStamped, Quaternion
+from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, PoseWithCovarianceStamped, Quaternion
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 _CHANNELS = {"rgb8": 3, "bgr8": 3, "mono8": 1}
+_NO_TURN = np.array([1.0, 0.0, 0.0, 0.0])
 _NANOSECONDS = 1_000_000_000
 
 
@@ -127,6 +128,23 @@ def joint_trajectory_to_numpy(message: JointTrajectory) -> JointTrajectoryArrays
     positions = np.array([point.positions for point in points], np.float64)
     velocities = np.array([point.velocities or [0.0] * len(names) for point in points], np.float64)
     return JointTrajectoryArrays(names, times, positions, velocities)
+
+
+def reference_topic(trajectory_topic: str) -> str:
+    """Where a simulated robot says what it was told last on a controller's topic."""
+    return f"{trajectory_topic.rpartition('/')[0]}/reference"
+
+
+def points(frame: str, stamp: Time, positions: np.ndarray) -> PoseArray:
+    """Positions (n, 3) [m] in `frame`, each as a pose whose orientation does not count."""
+    message = PoseArray(poses=[_pose(position, _NO_TURN) for position in positions])
+    message.header.stamp, message.header.frame_id = stamp, frame
+    return message
+
+
+def points_to_numpy(message: PoseArray) -> np.ndarray:
+    """The positions (n, 3) [m] of poses, whatever their orientations."""
+    return np.array([[p.position.x, p.position.y, p.position.z] for p in message.poses]).reshape(-1, 3)
 
 
 def pose_stamped(frame: str, stamp: Time, position: np.ndarray, quaternion_wxyz: np.ndarray) -> PoseStamped:

@@ -7,14 +7,15 @@ Nothing depends on how fast the machine is. In real time it only listens.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseArray, PoseStamped, PoseWithCovarianceStamped
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
@@ -28,6 +29,7 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from her_robot.contract import Contract, HandContract, goal_distance
 from her_robot.errors import LoopError
 from her_robot.evaluation.film import thumbnail
 from her_robot.evaluation.recording import Recording
@@ -48,36 +50,88 @@ _RETRY_S = 1.0
 _RECORDED_IMAGE_INTERVAL = 5
 _JPEG_QUALITY = 85
 
-_TOPICS: dict[str, type] = {
+_COMMON_TOPICS: dict[str, type] = {
     "joint_states": JointState,
-    "object_pose": PoseWithCovarianceStamped,
-    "goal_pose": PoseWithCovarianceStamped,
-    "arm_controller/reference": JointState,
     "policy_node/command_sent": JointTrajectory,
     "policy_node/status": DiagnosticArray,
+}
+_ARM_TOPICS: dict[str, type] = {
+    "object_pose": PoseWithCovarianceStamped,
+    "goal_pose": PoseWithCovarianceStamped,
     "camera_goal_node/status": DiagnosticArray,
     "sim_robot_node/ground_truth/object_pose": PoseStamped,
     "sim_robot_node/ground_truth/goal_pose": PoseStamped,
     "sim_robot_node/ground_truth/grip_pose": PoseStamped,
 }
-_STAMPED_BY_CLOCK = ("policy_node/status", "arm_controller/reference")
-"""What bears the time of /clock, rather than that of the robot."""
+_HAND_TOPICS: dict[str, type] = {
+    "fingertip_goals": PoseArray,
+    "sim_robot_node/ground_truth/fingertips": PoseArray,
+    "sim_robot_node/ground_truth/fingertip_goals": PoseArray,
+}
+
+
+@dataclass(frozen=True)
+class LoopTopics:
+    """What the evaluator listens to, beside what all loops have."""
+
+    messages: Mapping[str, type]
+    """Types of messages by topic."""
+    camera: str
+    """Topic of the images that reports show."""
+    references: tuple[str, ...]
+    """Where the simulated robot says what it was told last."""
+    achieved: str
+    """Topic of the ground truth that counts."""
+    goal: str
+    """Topic of the ground truth that it shall come to."""
+    tool: str | None
+    """Topic of the ground truth of an arm's tool."""
+    sees: bool
+    """Whether a camera node finds object and goal."""
+
+    @property
+    def truths(self) -> list[str]:
+        """All topics of the ground truth that come in this task."""
+        return [topic for topic in dict.fromkeys((self.achieved, self.goal, self.tool)) if topic is not None]
+
+
+def loop_topics(contract: Contract, trajectory_topics: Sequence[str]) -> LoopTopics:
+    """Those of a task, with a robot whose controllers listen to `trajectory_topics`."""
+    references = tuple(conversions.reference_topic(topic) for topic in trajectory_topics)
+    truth = "sim_robot_node/ground_truth/{}".format
+    if isinstance(contract, HandContract):
+        achieved, goal = truth("fingertips"), truth("fingertip_goals")
+        return LoopTopics(_HAND_TOPICS, "hand_camera/rgb/image_raw", references, achieved, goal, None, sees=False)
+    achieved = truth("object_pose" if contract.has_object else "grip_pose")
+    goal, tool = truth("goal_pose"), truth("grip_pose")
+    return LoopTopics(_ARM_TOPICS, "head_camera/rgb/image_raw", references, achieved, goal, tool, sees=True)
 
 
 class Evaluator(Node):
     """The other end of every node's topics, and the master of time in lockstep."""
 
     def __init__(
-        self, context: Context, lockstep: bool, check_processes: Callable[[], None], recording: Recording | None
+        self,
+        context: Context,
+        contract: Contract,
+        topics: LoopTopics,
+        lockstep: bool,
+        check_processes: Callable[[], None],
+        recording: Recording | None,
     ) -> None:
         """
         Args:
             context: of the domain to join.
+            contract: of the task.
+            topics: of the loop.
             lockstep: own time, rather than let it pass.
             check_processes: raises when a node has died; called while waiting.
             recording: where messages go.
         """
         super().__init__("evaluator_node", context=context, enable_rosout=False)
+        self._contract, self._topics = contract, topics
+        # What bears the time of /clock, rather than that of the robot.
+        self._stamped_by_clock = ("policy_node/status", *topics.references)
         self._lockstep = lockstep
         self._check_processes = check_processes
         self._recording = recording
@@ -97,12 +151,16 @@ class Evaluator(Node):
         self._clock_offset = 0.0
         self._clock_jumped_back = False
         self._lost: set[str] = set()
-        self._reference = np.zeros(0)
+        self._references: dict[str, np.ndarray] = {}
         self._sent_to_policy: dict[str, float] = {}
         self._connected = False
-        for topic, message_type in _TOPICS.items():
+        for topic, message_type in {
+            **_COMMON_TOPICS,
+            **topics.messages,
+            **dict.fromkeys(topics.references, JointState),
+        }.items():
             self.create_subscription(message_type, topic, self._receiver(topic, message_type), 50, raw=True)
-        self.create_subscription(Image, "head_camera/rgb/image_raw", self._on_image, 5)
+        self.create_subscription(Image, topics.camera, self._on_image, 5)
         self._clock_publisher = self.create_publisher(Clock, "/clock", 10) if lockstep else None
         self._step = self.create_client(Trigger, "sim_robot_node/step")
         self._reset_robot = self.create_client(Trigger, "sim_robot_node/reset")
@@ -122,7 +180,8 @@ class Evaluator(Node):
         """
         self._wait_until_it_answers(self._reset_robot, Trigger.Request())
         self._wait_until_it_answers(self._robot_parameters, SetParameters.Request())
-        self._wait_until_it_answers(self._reset_camera, Trigger.Request())
+        if self._topics.sees:
+            self._wait_until_it_answers(self._reset_camera, Trigger.Request())
         self._wait_until_it_answers(self._get_state, GetState.Request())
         if self._lockstep:
             self._wait_until_it_answers(self._step, Trigger.Request())
@@ -149,14 +208,16 @@ class Evaluator(Node):
         while time.monotonic() < until:
             self._executor.spin_once(timeout_sec=_DISCOVERY_S)
         ages = [float(value) for key, value in status.items() if key.endswith("_age_s")]
-        self._connected = "arm_controller/reference" in self._stamps and bool(np.isfinite(ages).all())
+        obeyed = all(topic in self._stamps for topic in self._topics.references)
+        self._connected = obeyed and bool(np.isfinite(ages).all())
 
     def begin_episode(self, seed: int) -> None:
         """A new object and goal, everything forgotten, and the policy node active."""
         self._set_robot("episode_seed", ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed))
         self._call(self._reset_robot, Trigger.Request())
         self._sent_to_policy.clear()
-        self._call(self._reset_camera, Trigger.Request())
+        if self._topics.sees:
+            self._call(self._reset_camera, Trigger.Request())
         self._transition(Transition.TRANSITION_ACTIVATE, "activate")
 
     def end_episode(self) -> None:
@@ -184,7 +245,8 @@ class Evaluator(Node):
         if self._lockstep and not self._connected:
             self._look_for_connections(status)
         elif self._lockstep and status.get("sent") == "motion":
-            self._wait_for_stamp("arm_controller/reference", wanted)
+            for topic in self._topics.references:
+                self._wait_for_stamp(topic, wanted)
         if int(status.get("steps", 0)) == 0:
             self.frames.clear()
         return status
@@ -192,14 +254,16 @@ class Evaluator(Node):
     def advance(self) -> None:
         """Let one control period pass without the policy being told (lockstep); in real time, wait for it to pass."""
         if not self._lockstep:
-            self._wait_for_stamp("sim_robot_node/ground_truth/grip_pose", self._truth_stamp() + 1e-6)
+            self._wait_for_stamp(self._topics.achieved, self._stamps.get(self._topics.achieved, -1.0) + 1e-6)
             return
         reply = json.loads(self._call(self._step, Trigger.Request()).message)
         self._time = reply["time_s"]
-        self._sent_to_policy["joint_states"] = reply["joint_states_s"]
+        for name in ("joint_states", "goal"):
+            if f"{name}_s" in reply:
+                self._sent_to_policy[name] = reply[f"{name}_s"]
         self._wait_for_images(reply["images"])
-        for name in ("grip", *self._truth):
-            self._wait_for_stamp(f"sim_robot_node/ground_truth/{name}_pose", self._time - 1e-6)
+        for topic in self._topics.truths:
+            self._wait_for_stamp(topic, self._time - 1e-6)
 
     def set_faults(self, faults: str) -> None:
         """Faults of the robot from now on, as its parameter `faults` takes them.
@@ -213,7 +277,7 @@ class Evaluator(Node):
         """Let /clock be this far ahead of the robot's time from now on [s]; lockstep only."""
         self._clock_jumped_back = seconds < self._clock_offset
         self._clock_offset = seconds
-        for topic in _STAMPED_BY_CLOCK:
+        for topic in self._stamped_by_clock:
             self._stamps.pop(topic, None)
 
     def request(self, service: str) -> None:
@@ -234,7 +298,7 @@ class Evaluator(Node):
             self._wait_until_it_answers(self._get_state, GetState.Request())
             if self._lockstep:
                 self._publish_clock()
-            for topic in _STAMPED_BY_CLOCK:
+            for topic in self._stamped_by_clock:
                 self._stamps.pop(topic, None)
             self._connected = False
             self._transition(Transition.TRANSITION_CONFIGURE, "configure")
@@ -245,17 +309,19 @@ class Evaluator(Node):
         self._lost.discard(node)
 
     def reference(self) -> np.ndarray:
-        """Where the arm's last trajectory ends (n,) [rad]; empty before the first."""
-        return self._reference
+        """Where the last trajectories end (n,) [rad]; empty before the first."""
+        return np.concatenate([np.zeros(0), *self._references.values()])
 
-    def distance(self, has_object: bool) -> float:
-        """True distance of the achieved from the desired goal [m]."""
-        achieved = self._truth["object" if has_object else "grip"]
-        return float(np.linalg.norm(achieved - self._truth["goal"]))
+    def distance(self) -> float:
+        """True distance of the achieved from the desired goal [distance_unit of the contract]."""
+        achieved, goal = (self._truth[topic].ravel() for topic in (self._topics.achieved, self._topics.goal))
+        return float(goal_distance(self._contract, achieved, goal))
 
-    def grip_position(self) -> tuple[float, float, float]:
-        """Where the point between the fingers truly is [m]."""
-        x, y, z = self._truth["grip"]
+    def tool_position(self) -> tuple[float, float, float] | None:
+        """Where the point between an arm's fingers truly is [m]; None for a hand, which has no such point."""
+        if self._topics.tool is None:
+            return None
+        x, y, z = self._truth[self._topics.tool]
         return float(x), float(y), float(z)
 
     def status(self, node: str) -> dict[str, str]:
@@ -277,9 +343,6 @@ class Evaluator(Node):
             raise LoopError("no camera image has come; the log of sim_robot_node may say why")
         return self._image
 
-    def _truth_stamp(self) -> float:
-        return self._stamps.get("sim_robot_node/ground_truth/grip_pose", -1.0)
-
     def _receiver(self, topic: str, message_type: type) -> Callable[[bytes], None]:
         package, _, _ = message_type.__module__.partition(".msg")
         type_name = f"{package}/msg/{message_type.__name__}"
@@ -296,12 +359,13 @@ class Evaluator(Node):
                 self._status[topic.partition("/")[0]] = pairs
                 if topic == "camera_goal_node/status":
                     self._sent_to_policy |= {name: stamp for name in ("object", "goal") if pairs.get(name) == "seen"}
-            elif topic == "arm_controller/reference":
-                self._reference = np.array(message.position)
+            elif topic in self._topics.references:
+                self._references[topic] = np.array(message.position)
             elif message_type is PoseStamped:
-                kind = topic.rpartition("/")[2].removesuffix("_pose")
                 point = message.pose.position
-                self._truth[kind] = np.array([point.x, point.y, point.z])
+                self._truth[topic] = np.array([point.x, point.y, point.z])
+            elif message_type is PoseArray:
+                self._truth[topic] = conversions.points_to_numpy(message)
 
         return receive
 
@@ -314,7 +378,7 @@ class Evaluator(Node):
         quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
         _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(self._image, cv2.COLOR_RGB2BGR), quality)
         compressed = CompressedImage(header=message.header, format="jpeg", data=jpeg.tobytes())
-        topic, type_name = "/head_camera/rgb/image_raw/compressed", "sensor_msgs/msg/CompressedImage"
+        topic, type_name = f"/{self._topics.camera}/compressed", "sensor_msgs/msg/CompressedImage"
         self._recording.write(topic, type_name, time.time_ns(), serialize_message(compressed))
 
     def _publish_clock(self) -> None:
@@ -376,7 +440,7 @@ class Evaluator(Node):
 
     def _wait_for_images(self, count: int) -> None:
         """Until the camera node has worked off `count` more images; a lost one is waited for briefly."""
-        if "camera_goal_node" in self._lost:
+        if "camera_goal_node" in self._lost or not self._topics.sees:
             return
         self._images_expected += count
         deadline = time.monotonic() + _LOST_TIMEOUT_S
@@ -420,12 +484,18 @@ class Evaluator(Node):
 
 
 def evaluator(
-    domain_id: int, lockstep: bool, check_processes: Callable[[], None], recording: Recording | None
+    domain_id: int,
+    contract: Contract,
+    trajectory_topics: Sequence[str],
+    lockstep: bool,
+    check_processes: Callable[[], None],
+    recording: Recording | None,
 ) -> Evaluator:
     """Start ROS in this process, on a domain of its own, and join it. Several can be joined side by side."""
     context = Context()
     rclpy.init(context=context, domain_id=domain_id)
-    return Evaluator(context, lockstep, check_processes, recording)
+    topics = loop_topics(contract, trajectory_topics)
+    return Evaluator(context, contract, topics, lockstep, check_processes, recording)
 
 
 def shut_down(node: Evaluator) -> None:

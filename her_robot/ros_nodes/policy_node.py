@@ -1,4 +1,4 @@
-"""ROS 2 lifecycle node: a policy drives an arm. Topics, parameters and lifecycle: docs/policy_node.md."""
+"""ROS 2 lifecycle node: a policy drives an arm or a hand. Topics, parameters and lifecycle: docs/policy_node.md."""
 
 import json
 import signal
@@ -6,12 +6,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseArray, PoseWithCovarianceStamped
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
@@ -20,14 +21,20 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from her_robot.contract import contract_of
 from her_robot.errors import HerRobotError
 from her_robot.policy.bundle import shipped_bundle
-from her_robot.robot.controller import Command, PolicyController, load_controller
+from her_robot.robot.arm_controller import ArmController
+from her_robot.robot.controller import PolicyController, load_controller
+from her_robot.robot.hand_controller import HandController
+from her_robot.robot.joint_controller import Command
+from her_robot.robot.setup import default_setup
 from her_robot.robot.timing import LoopTiming
 from her_robot.ros_nodes import conversions
 from her_robot.ros_nodes.running import reliability
@@ -52,8 +59,8 @@ class PolicyNode(LifecycleNode):
         super().__init__("policy_node")
         self.declare_parameter("task", "fetch_push")
         self.declare_parameter("policy", "")
-        self.declare_parameter("calibration", "fetch_sim")
-        self.declare_parameter("robot", "fetch")
+        self.declare_parameter("calibration", "")
+        self.declare_parameter("robot", "")
         self.declare_parameter("autostart", False)
         self.declare_parameter("input_reliability", "best_effort")
         self._active = False
@@ -94,20 +101,27 @@ class PolicyNode(LifecycleNode):
         if self._active:
             self._active = False
             self._send(self._controller.hold(), self.get_clock().now().to_msg())
-            self._trajectory.wait_for_all_acked(Duration(seconds=_LAST_COMMAND_TIMEOUT_S))
+            for publisher in self._trajectories.values():
+                publisher.wait_for_all_acked(Duration(seconds=_LAST_COMMAND_TIMEOUT_S))
 
     def _load(self) -> PolicyController:
         def value(name: str) -> str:
             return self.get_parameter(name).value
 
-        policy = value("policy") or shipped_bundle(value("task"))
-        return load_controller(value("task"), policy, value("robot"), value("calibration"))
+        task = value("task")
+        default = default_setup(contract_of(task))
+        robot, calibration = value("robot") or default.robot, value("calibration") or default.calibration
+        return load_controller(task, value("policy") or shipped_bundle(task), robot, calibration)
 
     def _make_interface(self, controller: PolicyController) -> None:
         topics, period = controller.profile.topics, controller.contract.control_period
         # Plain publishers: those of a lifecycle node are silent when it is inactive, and a hold must get through.
-        self._trajectory = self.create_publisher(JointTrajectory, topics.joint_trajectory, 10)
-        self._gripper = self.create_publisher(Float64, topics.gripper_command, 10)
+        self._trajectories = {
+            topic: self.create_publisher(JointTrajectory, topic, 10) for topic in controller.trajectory_topics
+        }
+        self._gripper = None
+        if not isinstance(controller, HandController):
+            self._gripper = self.create_publisher(Float64, controller.profile.topics.gripper_command, 10)
         self._sent = self.create_publisher(JointTrajectory, "~/command_sent", 10)
         self._status = self.create_publisher(DiagnosticArray, "~/status", 10)
         poses = QoSProfile(depth=5, reliability=self._reliability)
@@ -115,8 +129,7 @@ class PolicyNode(LifecycleNode):
         newest = QoSProfile(depth=1, reliability=self._reliability)
         self._inputs = [
             self.create_subscription(JointState, topics.joint_states, self._on_joint_states, newest),
-            self.create_subscription(PoseWithCovarianceStamped, topics.object_pose, self._on_object, poses),
-            self.create_subscription(PoseWithCovarianceStamped, topics.goal_pose, self._on_goal, poses),
+            *self._subscriptions_to_goals(controller, poses),
         ]
         self._interface_services = [
             self.create_service(Trigger, "~/stop", self._on_stop),
@@ -133,6 +146,19 @@ class PolicyNode(LifecycleNode):
             self.create_timer(_WATCHDOG_PERIOD_S, self._on_watchdog, clock=steady),
         ]
 
+    def _subscriptions_to_goals(self, controller: PolicyController, qos: QoSProfile) -> list[Subscription]:
+        """Of a hand's fingertips; of an arm's tool or object, which a camera sees."""
+        if isinstance(controller, HandController):
+            topic, receive = controller.profile.topics.fingertip_goals, partial(self._on_fingertip_goals, controller)
+            # Whoever sends a goal once wants it to arrive.
+            return [self.create_subscription(PoseArray, topic, receive, 10)]
+        topics = controller.profile.topics
+        receivers = {topics.object_pose: self._on_object, topics.goal_pose: self._on_goal}
+        return [
+            self.create_subscription(PoseWithCovarianceStamped, topic, partial(receive, controller), qos)
+            for topic, receive in receivers.items()
+        ]
+
     def _destroy_interface(self) -> None:
         for timer in self._timers:
             self.destroy_timer(timer)
@@ -140,27 +166,34 @@ class PolicyNode(LifecycleNode):
             self.destroy_subscription(subscription)
         for service in self._interface_services:
             self.destroy_service(service)
-        for publisher in (self._trajectory, self._gripper, self._sent, self._status):
-            self.destroy_publisher(publisher)
+        for publisher in (*self._trajectories.values(), self._gripper, self._sent, self._status):
+            if publisher is not None:
+                self.destroy_publisher(publisher)
 
     def _on_joint_states(self, message: JointState) -> None:
         self._joint_states_arrived = time.perf_counter()
         stamp = self._received["joint_states"] = conversions.to_seconds(message.header.stamp)
         self._controller.measured.observe_joints(stamp, list(message.name), message.position, message.velocity)
 
-    def _on_object(self, message: PoseWithCovarianceStamped) -> None:
+    def _on_object(self, controller: ArmController, message: PoseWithCovarianceStamped) -> None:
         stamp = self._received["object"] = conversions.to_seconds(message.header.stamp)
         try:
             position, rotation = conversions.pose_to_numpy(message.pose.pose)
         except ValueError as error:
             self.get_logger().warning(f"object pose refused: {error}", throttle_duration_sec=2.0)
             return
-        self._controller.measured.observe_object(stamp, position, rotation)
+        controller.measured.observe_object(stamp, position, rotation)
 
-    def _on_goal(self, message: PoseWithCovarianceStamped) -> None:
+    def _on_goal(self, controller: ArmController, message: PoseWithCovarianceStamped) -> None:
         point = message.pose.pose.position
         stamp = self._received["goal"] = conversions.to_seconds(message.header.stamp)
-        self._controller.measured.observe_goal(stamp, np.array([point.x, point.y, point.z]))
+        controller.measured.observe_goal(stamp, np.array([point.x, point.y, point.z]))
+
+    def _on_fingertip_goals(self, controller: HandController, message: PoseArray) -> None:
+        stamp = self._received["goal"] = conversions.to_seconds(message.header.stamp)
+        controller.measured.observe_fingertip_goals(
+            stamp, message.header.frame_id, conversions.points_to_numpy(message)
+        )
 
     def _on_tick(self) -> None:
         self._ticks += 1
@@ -178,14 +211,20 @@ class PolicyNode(LifecycleNode):
     def _send(self, command: Command, stamp) -> None:
         if command.joints is None:
             return
-        joints, names = command.joints, self._controller.profile.joint_names
+        joints, names = command.joints, self._controller.joint_names
         if command.brakes:
             stamp = _ON_ARRIVAL
-        message = conversions.joint_trajectory(names, joints.times, joints.positions, joints.velocities, stamp)
-        # The trajectory last: a robot that has it has the gripper's command too.
-        self._gripper.publish(Float64(data=command.gripper_gap))
-        self._trajectory.publish(message)
-        self._sent.publish(message)
+
+        def trajectory(columns: slice) -> JointTrajectory:
+            positions, velocities = joints.positions[:, columns], joints.velocities[:, columns]
+            return conversions.joint_trajectory(names[columns], joints.times, positions, velocities, stamp)
+
+        # Trajectories last: a robot that has them has the gripper's command too.
+        if self._gripper is not None and command.gripper_gap is not None:
+            self._gripper.publish(Float64(data=command.gripper_gap))
+        for topic, columns in self._controller.trajectory_topics.items():
+            self._trajectories[topic].publish(trajectory(columns))
+        self._sent.publish(trajectory(slice(None)))
 
     def _publish_status(self, command: Command, stamp, now: float) -> None:
         controller = self._controller

@@ -1,28 +1,33 @@
-"""ROS 2 node: a simulated Fetch on a Fetch's topics. Topics, services and parameters: docs/simulated_robot.md."""
+"""ROS 2 node: a simulated Fetch or Shadow Hand on its topics. Topics, services, parameters: docs/simulated_robot.md."""
 
 import json
 import sys
 import time
+from functools import partial
 
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseArray, PoseStamped
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from her_robot.contract import HandContract, contract_of
 from her_robot.errors import ConfigurationError, HerRobotError
-from her_robot.robot.calibration import load_calibration
+from her_robot.robot.setup import default_setup
 from her_robot.ros_nodes import conversions
 from her_robot.ros_nodes.running import run
 from her_robot.sim.faults import FaultySensors, parse_faults
+from her_robot.sim.hand_robot import FingertipTruth, SimulatedHand, load_simulated_hand
+from her_robot.sim.machine import JointMeasurement
 from her_robot.sim.pacing import Pacer
-from her_robot.sim.robot import GroundTruth, JointMeasurement, SimulatedRobot, load_simulated_robot
+from her_robot.sim.robot import GroundTruth, SimulatedRobot, load_simulated_robot
 from her_robot.sim.sensors import CameraImage, SensorStream
 
 _MODES = ("real_time", "lockstep")
@@ -43,7 +48,7 @@ class SimRobotNode(Node):
         super().__init__("sim_robot_node")
         task = self.declare_parameter("task", "fetch_push").value
         severity = self.declare_parameter("severity", 1.0).value
-        config = load_simulated_robot(self.declare_parameter("simulated_robot", "fetch").value, severity)
+        name = self.declare_parameter("simulated_robot", default_setup(contract_of(task)).simulated_robot).value
         mode = self.declare_parameter("mode", "real_time").value
         publish_clock = self.declare_parameter("publish_clock", False).value
         seeds = IntegerRange(from_value=0, to_value=_LARGEST_SEED, step=1)
@@ -53,13 +58,13 @@ class SimRobotNode(Node):
         if publish_clock and mode == "lockstep":
             raise ConfigurationError("parameter publish_clock: in lockstep, whoever calls ~/step publishes /clock")
 
-        self._robot = SimulatedRobot(config, task, self._seed())
+        self._robot = simulated_robot(name, task, severity, self._seed())
         self._robot.render()  # The first image takes long, and tells whether there will be any.
         self._sensors = SensorStream(self._robot, real_time=mode == "real_time")
         self._faults = FaultySensors(self._robot)
-        self._frame = load_calibration(config.calibration, task).hand_eye.camera_frame
         self._commands_refused = 0
-        self._joint_states_stamp = 0.0
+        self._sent_s: dict[str, float] = {"joint_states": 0.0}
+        """Stamps of the newest messages for the policy node, which it has to have got before it acts."""
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 10) if publish_clock else None
         self._pacer = Pacer(time.time(), self._robot.time)
         self._robot_makes_time = publish_clock or mode == "lockstep"
@@ -73,23 +78,30 @@ class SimRobotNode(Node):
         self.get_logger().info(f"simulated robot for {task}, {mode.replace('_', ' ')}")
 
     def _make_interface(self) -> None:
-        topics = self._robot.profile.topics
-        self._joint_states = self.create_publisher(JointState, topics.joint_states, 10)
-        self._images = self.create_publisher(Image, "head_camera/rgb/image_raw", 5)
-        self._camera_infos = self.create_publisher(CameraInfo, "head_camera/rgb/camera_info", 5)
-        self._references = self.create_publisher(JointState, "arm_controller/reference", 10)
-        self._truths = {
-            name: self.create_publisher(PoseStamped, f"~/ground_truth/{name}_pose", 10)
-            for name in (("object",) if self._robot.contract.has_object else ()) + ("goal", "grip")
-        }
-        self._publish = {
-            JointMeasurement: self._publish_joint_state,
-            CameraImage: self._publish_image,
-            GroundTruth: self._publish_ground_truth,
-        }
-        self.create_subscription(JointTrajectory, topics.joint_trajectory, self._on_trajectory, 10)
-        self.create_subscription(Float64, topics.gripper_command, self._on_gripper, 10)
+        robot = self._robot
+        self._joint_states = self.create_publisher(JointState, robot.profile.topics.joint_states, 10)
+        self._images = self.create_publisher(Image, f"{robot.camera_topic}/image_raw", 5)
+        self._camera_infos = self.create_publisher(CameraInfo, f"{robot.camera_topic}/camera_info", 5)
+        self._references = {}
+        for topic in robot.trajectory_topics:
+            self._references[topic] = self.create_publisher(JointState, conversions.reference_topic(topic), 10)
+            self.create_subscription(JointTrajectory, topic, partial(self._on_trajectory, topic), 10)
+        self._publish = {JointMeasurement: self._publish_joint_state, CameraImage: self._publish_image}
+        if isinstance(robot, SimulatedHand):
+            self._fingertip_goals = self.create_publisher(PoseArray, robot.profile.topics.fingertip_goals, 10)
+            self._truths = self._truth_publishers(PoseArray, "fingertips", "fingertip_goals")
+            self._publish[FingertipTruth] = partial(self._publish_fingertips, robot)
+        else:
+            objects = ("object_pose",) if robot.contract.has_object else ()
+            self._truths = self._truth_publishers(PoseStamped, *objects, "goal_pose", "grip_pose")
+            self._publish[GroundTruth] = self._publish_ground_truth
+            self.create_subscription(
+                Float64, robot.profile.topics.gripper_command, partial(self._on_gripper, robot), 10
+            )
         self.create_service(Trigger, "~/reset", self._on_reset)
+
+    def _truth_publishers(self, message_type: type, *names: str) -> dict[str, Publisher]:
+        return {name: self.create_publisher(message_type, f"~/ground_truth/{name}", 10) for name in names}
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         for parameter in parameters:
@@ -123,7 +135,7 @@ class SimRobotNode(Node):
 
     def _on_step(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         images = self._advance(self._robot.contract.control_period)
-        return self._reply(response, images=images, joint_states_s=self._joint_states_stamp)
+        return self._reply(response, images=images, **{f"{name}_s": stamp for name, stamp in self._sent_s.items()})
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         seed = self._seed()
@@ -146,7 +158,7 @@ class SimRobotNode(Node):
 
     def _publish_joint_state(self, measured: JointMeasurement) -> None:
         stamp = self._stamp(measured.time)
-        self._joint_states_stamp = conversions.to_seconds(stamp)
+        self._sent_s["joint_states"] = conversions.to_seconds(stamp)
         self._joint_states.publish(
             conversions.joint_state(measured.names, measured.positions, measured.velocities, stamp)
         )
@@ -154,36 +166,45 @@ class SimRobotNode(Node):
     def _publish_image(self, image: CameraImage) -> None:
         stamp, matrix = self._stamp(image.time), self._robot.camera_intrinsics()
         height, width, _ = image.pixels.shape
-        self._images.publish(conversions.image_message(image.pixels, stamp, self._frame))
-        self._camera_infos.publish(conversions.camera_info(matrix, width, height, stamp, self._frame))
+        self._images.publish(conversions.image_message(image.pixels, stamp, self._robot.camera_frame))
+        self._camera_infos.publish(conversions.camera_info(matrix, width, height, stamp, self._robot.camera_frame))
 
     def _publish_ground_truth(self, truth: GroundTruth) -> None:
         stamp = self._stamp(truth.time)
         poses = {
-            "object": (truth.object_position, truth.object_quaternion),
-            "goal": (truth.goal, _NO_TURN),
-            "grip": (truth.grip_position, truth.grip_quaternion),
+            "object_pose": (truth.object_position, truth.object_quaternion),
+            "goal_pose": (truth.goal, _NO_TURN),
+            "grip_pose": (truth.grip_position, truth.grip_quaternion),
         }
         for name, publisher in self._truths.items():
             publisher.publish(conversions.pose_stamped("world", stamp, *poses[name]))
 
-    def _on_trajectory(self, message: JointTrajectory) -> None:
+    def _publish_fingertips(self, robot: SimulatedHand, truth: FingertipTruth) -> None:
+        """The truth, and the goal as a planner sends it to the hand."""
+        stamp = self._stamp(truth.time)
+        for name, positions in (("fingertips", truth.achieved), ("fingertip_goals", truth.goal)):
+            self._truths[name].publish(conversions.points("world", stamp, positions))
+        goals = conversions.points(robot.profile.base_frame, stamp, robot.fingertip_goals())
+        self._fingertip_goals.publish(goals)
+        self._sent_s["goal"] = conversions.to_seconds(stamp)
+
+    def _on_trajectory(self, topic: str, message: JointTrajectory) -> None:
         try:
             trajectory = conversions.joint_trajectory_to_numpy(message)
             stamp = conversions.to_seconds(message.header.stamp)
             start = stamp - self._offset() if stamp else self._robot.time
-            reference = self._robot.command_arm(
-                trajectory.joint_names, start + trajectory.times, trajectory.positions, trajectory.velocities
+            reference = self._robot.command(
+                topic, trajectory.joint_names, start + trajectory.times, trajectory.positions, trajectory.velocities
             )
         except ValueError as error:
             self._refuse("trajectory", error)
             return
-        names = self._robot.profile.joint_names
-        self._references.publish(conversions.joint_state(names, reference, None, message.header.stamp))
+        names = self._robot.trajectory_topics[topic]
+        self._references[topic].publish(conversions.joint_state(names, reference, None, message.header.stamp))
 
-    def _on_gripper(self, message: Float64) -> None:
+    def _on_gripper(self, robot: SimulatedRobot, message: Float64) -> None:
         try:
-            self._robot.command_gripper(message.data)
+            robot.command_gripper(message.data)
         except ValueError as error:
             self._refuse("gripper command", error)
 
@@ -192,6 +213,17 @@ class SimRobotNode(Node):
         self.get_logger().warning(
             f"{command} refused ({self._commands_refused} commands so far), the robot holds to the last one: {error}"
         )
+
+
+def simulated_robot(name: str, task: str, severity: float, seed: int) -> SimulatedRobot | SimulatedHand:
+    """The simulated robot of that name, an arm or a hand as the task asks for.
+
+    Raises:
+        HerRobotError: an unknown robot, or an impossible severity.
+    """
+    if isinstance(contract_of(task), HandContract):
+        return SimulatedHand(load_simulated_hand(name), task, seed)
+    return SimulatedRobot(load_simulated_robot(name, severity), task, seed)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from her_robot.errors import ConfigurationError, UnknownNameError
-from her_robot.sim.robot import GroundTruth, JointMeasurement, SimulatedRobot
-from her_robot.sim.sensors import CameraImage
+from her_robot.sim.hand_robot import SimulatedHand
+from her_robot.sim.machine import JointMeasurement
+from her_robot.sim.robot import SimulatedRobot
+from her_robot.sim.sensors import CameraImage, Report
 
 FAULTS = {
     "joint_states_silent": "no joint states come",
@@ -24,8 +26,6 @@ FAULTS = {
 """By kind. Those with `by` need a number above 0."""
 
 _WITH_NUMBER = ("joint_states_delayed", "images_delayed", "goal_moved")
-
-Report = JointMeasurement | CameraImage | GroundTruth
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def parse_faults(text: str) -> list[RobotFault]:
 class FaultySensors:
     """Reports of a robot's sensors as they arrive while faults last. The ground truth is never touched."""
 
-    def __init__(self, robot: SimulatedRobot) -> None:
+    def __init__(self, robot: SimulatedRobot | SimulatedHand) -> None:
         self._robot = robot
         self._faults: dict[str, float] = {}
         self._frozen: np.ndarray | None = None

@@ -16,8 +16,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from her_robot import contract as contracts
-from her_robot.contract import Contract, HandContract, RobotState, State
+from her_robot.contract import Contract, FetchContract, HandContract, RobotState, State
 from her_robot.domain_rand.actuation import Actuation
+from her_robot.domain_rand.anticipation import anticipate
 from her_robot.domain_rand.episode_parameters import EpisodeParameters
 from her_robot.domain_rand.hand_sensing import HandSensing
 from her_robot.domain_rand.physics import Physics
@@ -31,11 +32,6 @@ from her_robot.sim.hand import HandSimulation
 from her_robot.sim.hand_tasks import hand_task
 from her_robot.sim.tasks import fetch_task
 
-_ANTICIPATED = 0.35
-"""Part of a commanded displacement that is counted as made already. The weld drags the gripper by 0.65 of it; but with
-about half of that a scripted guide does best under delay (measured in push, and pick and place, at 0.12 s)."""
-_HELD_GAP, _BETWEEN_FINGERS = 0.0525, 0.03
-"""With a smaller gap, fingers hold an object whose centre is this near to the point between them, in each axis [m]."""
 RANDOMIZATION_STREAM = 1
 """Keeps the draws of randomisation apart from those of resets, which must be Gymnasium-Robotics' own."""
 START_STREAM = 2
@@ -145,28 +141,12 @@ class BatchedGoalEnv(VectorEnv):
         return observation, reward, np.zeros(self.num_envs, bool), truncated, info
 
     def true_observation(self) -> np.ndarray:
-        """The present observation of perfect sensors, (num_envs, observation_size): for those who may see the truth.
-
-        The gripper, and what it holds, are ahead of where they are, by some of what has been commanded and has not yet
-        taken effect.
-
-        What is under way decides what an action is good for, as much as what is there (Katsikopoulos and Engelbrecht
-        2003, "Markov decision processes with delays and asynchronous cost collection").
-        """
+        """The present observation of perfect sensors, (num_envs, observation_size): for those who may see the truth. A
+        Fetch's gripper is ahead of where it is, by some of what is under way (`domain_rand.anticipation`)."""
         observation = contracts.observation(self.contract, self._state)
-        if isinstance(self.contract, HandContract):
+        if not isinstance(self.contract, FetchContract):
             return observation
-        way = _ANTICIPATED * self.contract.action_scale * self._actuation.under_way()
-        observation[:, contracts.term_slice(self.contract, "grip_pos")] += way
-        if self.contract.has_object:
-            obj, relative = (contracts.term_slice(self.contract, name) for name in ("object_pos", "object_rel_pos"))
-            held = self._state.finger_position.sum(axis=1) < _HELD_GAP
-            held &= (np.abs(observation[:, relative]) < _BETWEEN_FINGERS).all(axis=1) & (
-                not self.contract.gripper_blocked
-            )
-            observation[:, obj] += np.where(held[:, None], way, 0.0)
-            observation[:, relative] -= np.where(held[:, None], 0.0, way)
-        return observation
+        return anticipate(self.contract, observation, self._actuation.under_way())
 
     def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any = None) -> np.ndarray:
         """Sparse reward of goals (..., g), float32 (...)."""

@@ -6,7 +6,6 @@ What a scorer may know and a policy may not is in `ground_truth`.
 
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,23 +16,19 @@ from her_robot import configuration, resources
 from her_robot.contract import contract_of
 from her_robot.domain_rand.rendering import Appearance, RenderingConfig, Table
 from her_robot.errors import ConfigurationError
-from her_robot.robot.calibration import load_markers
+from her_robot.robot.calibration import load_hand_eye, load_markers
 from her_robot.robot.profile import load_profile
-from her_robot.sim.camera import OPTICAL_FROM_GL, Camera, CameraConfig, displace
+from her_robot.sim.camera import OPTICAL_FROM_GL, CameraConfig
 from her_robot.sim.differences import Difference, Variant, check_severity, is_variant, with_differences
+from her_robot.sim.machine import JointMeasurement, SimulatedMachine
 from her_robot.sim.scene import CAMERA, GOAL_TILE, OBJECT, TABLE, SceneConfig, compile_scene, print_materials, table_top
 from her_robot.sim.tasks import fetch_task
-from her_robot.sim.trajectory import TrajectoryFollower
+from her_robot.sim.trajectory import ROUNDING, TrajectoryController
 
 _STILL_JOINTS = ("l_wheel_joint", "r_wheel_joint", "bellows_joint")
 """Joints that a Fetch reports beside those of its model here."""
-_FARTHEST_POINT_S = 60.0
-"""A trajectory point farther ahead was timed by another clock."""
 _FLOATING_GOAL_CLEARANCE = 0.02
 """Goals without an object are at least this far above the table [m]: a tile inside of it could not be seen."""
-_ROUNDING = 1e-9
-"""Times are sums of decimal fractions: without it, a command would take effect one step of physics later at some times
-of the clock than at others [s]."""
 _ON_THE_TABLE = 1e-6
 """A goal less than this above where the object rests lies on the table [m]."""
 _VIEW_MARGIN = 0.01
@@ -96,19 +91,6 @@ class GroundTruth:
         return self.grip_position if self.object_position is None else self.object_position
 
 
-@dataclass(frozen=True)
-class JointMeasurement:
-    """What the encoders say."""
-
-    time: float
-    """[s]."""
-    names: tuple[str, ...]
-    positions: np.ndarray
-    """[rad], fingers [m]."""
-    velocities: np.ndarray
-    """[rad/s], fingers [m/s]."""
-
-
 def load_simulated_robot(name: str, severity: float = 1.0) -> SimulatedRobotConfig:
     """A shipped simulated robot by name, or one from a YAML file by its path.
 
@@ -169,8 +151,10 @@ def _shipped_names() -> list[str]:
     return sorted(path.stem for path in (resources.share_directory() / "config/simulated_robots").glob("*.yaml"))
 
 
-class SimulatedRobot:
+class SimulatedRobot(SimulatedMachine):
     """One simulated robot in front of a table with an object and a goal."""
+
+    camera_topic = "head_camera/rgb"
 
     def __init__(self, config: SimulatedRobotConfig, task: str, seed: int = 0) -> None:
         self.config = config
@@ -178,7 +162,10 @@ class SimulatedRobot:
         self.profile = load_profile(config.profile).for_task(task)
         self._task = fetch_task(task)
         self._markers = load_markers(config.calibration, task)
-        self.model = compile_scene(
+        self.camera_frame = load_hand_eye(config.calibration, task).camera_frame
+        self.trajectory_topics = {self.profile.topics.joint_trajectory: self.profile.joint_names}
+        """Which joints each controller takes."""
+        model = compile_scene(
             config.scene,
             self.contract,
             self.profile,
@@ -186,8 +173,7 @@ class SimulatedRobot:
             *config.camera.rendered_size,
             paintable=config.rendering.textures > 0,
         )
-        displace(self.model, CAMERA, config.camera.mount_error)
-        self.data = mujoco.MjData(self.model)
+        super().__init__(model, CAMERA, config.camera)
         prefix = self.profile.model.prefix
         names = (*self.profile.joint_names, *self.profile.gripper.joints)
         joints = [self.model.joint(prefix + name) for name in names]
@@ -196,21 +182,12 @@ class SimulatedRobot:
         self._qvel = np.array([joint.dofadr[0] for joint in joints])
         servos = [config.scene.servo(name) for name in self.profile.joint_names]
         self._rate_gain = np.array([servo.damping / servo.stiffness for servo in servos])
-        self._physics_steps = 0
-        self._camera = Camera(self.model, CAMERA, config.camera)
+        self._sign = self.profile.signs()
+        self._offset = np.array([joint.offset for joint in self.profile.joints])
+        self._arm = TrajectoryController(self.profile.joint_names, config.command_delay)
         same = config.rendering == RenderingConfig()
         self._appearance = None if same else Appearance(config.rendering, self.model, CAMERA)
         self.reset(seed)
-
-    @property
-    def time(self) -> float:
-        """The robot's clock [s]."""
-        return self._physics_steps * self.timestep
-
-    @property
-    def timestep(self) -> float:
-        """One step of physics [s]."""
-        return self.model.opt.timestep
 
     def reset(self, seed: int) -> None:
         """Put the arm into its look pose, and object and goal anywhere that the task can ask for. The clock goes on."""
@@ -223,9 +200,8 @@ class SimulatedRobot:
         mujoco.mj_forward(self.model, self.data)
         arm = np.array(self.profile.look[self.contract.task])
         self.data.qpos[self._qpos[: arm.size]] = arm
-        self._arm = TrajectoryFollower(arm)
+        self._arm.start(self.profile.to_robot(arm))
         self._finger_target = self.profile.gripper.closed_gap / 2
-        self._pending: deque[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = deque()
         self._pending_gaps: deque[tuple[float, float]] = deque()
         self._place_object_and_goal(np.random.default_rng([seed, 0]))
         self._sampled_goal = self._goal.copy()
@@ -234,19 +210,6 @@ class SimulatedRobot:
             self._camera.scatter(self._appearance.scatter(looks, self._table()))
         self._set_servo_references()
         mujoco.mj_forward(self.model, self.data)
-
-    def step(self, duration: float) -> None:
-        """Let time pass [s], in physics steps of the model."""
-        for _ in range(round(duration / self.timestep)):
-            now = self.time + _ROUNDING
-            while self._pending and self._pending[0][0] <= now:
-                _, times, positions, velocities = self._pending.popleft()
-                self._arm.follow(self.time, times, positions, velocities)
-            while self._pending_gaps and self._pending_gaps[0][0] <= now:
-                self._finger_target = self._pending_gaps.popleft()[1] / 2
-            self._set_servo_references()
-            mujoco.mj_step(self.model, self.data)
-            self._physics_steps += 1
 
     def command_arm(
         self, joint_names: Sequence[str], times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
@@ -266,13 +229,13 @@ class SimulatedRobot:
             ValueError: joints missing or unknown, shapes that do not fit, values not finite, or times that do not
                 increase, are over, or cannot be of this clock. The arm goes on as if nothing had come.
         """
-        self._check_trajectory(joint_names, times, positions, velocities)
-        order = [list(joint_names).index(name) for name in self.profile.joint_names]
-        points = np.array([self.profile.from_robot(point) for point in positions[:, order]])
-        rates = velocities[:, order] * self.profile.signs()
-        delay = self.config.command_delay
-        self._pending.append((self.time + delay, times + delay, points, rates))
-        return positions[-1, order]
+        return self._arm.command(self.time, joint_names, times, positions, velocities)
+
+    def command(
+        self, topic: str, joint_names: Sequence[str], times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
+    ) -> np.ndarray:
+        """Follow a trajectory on a controller's topic, of which an arm has one; see `command_arm`."""
+        return self.command_arm(joint_names, times, positions, velocities)
 
     def command_gripper(self, gap: float) -> None:
         """Open the fingers to a total gap [m].
@@ -308,19 +271,7 @@ class SimulatedRobot:
 
     def arm_reference(self) -> np.ndarray:
         """Where the servos of the arm are told to be (n,) [rad], in the robot's convention."""
-        return self.profile.to_robot(self._arm.reference(self.time)[0])
-
-    def capture(self) -> "Future[np.ndarray]":
-        """An image of the present, (height, width, 3) RGB uint8, which is rendered while other things go on."""
-        return self._camera.capture(self.data)
-
-    def render(self) -> np.ndarray:
-        """An image of the head camera, (height, width, 3) RGB uint8.
-
-        Raises:
-            HerRobotError: there is no OpenGL to render with; the message names what to install.
-        """
-        return self.capture().result()
+        return self._arm.reference(self.time)[0]
 
     def hide_markers(self, hidden: bool) -> None:
         """Take the prints off object and goal tile, or put them back."""
@@ -332,10 +283,6 @@ class SimulatedRobot:
         shift = np.array([0.0, sideways, 0.0])
         self._goal = self._sampled_goal + shift
         self.data.mocap_pos[self.model.body(GOAL_TILE).mocapid[0]] = self._sampled_tile + shift
-
-    def camera_intrinsics(self) -> np.ndarray:
-        """Camera matrix K (3, 3) [px]; pixel (0, 0) is the centre of the first pixel."""
-        return self._camera.intrinsics()
 
     def camera_pose_base(self) -> tuple[np.ndarray, np.ndarray]:
         """Rotation (3, 3), optical frame to base_link, and position (3,) [m] of the camera in base_link."""
@@ -356,33 +303,6 @@ class SimulatedRobot:
             grip_position=grip.xpos.copy(),
             grip_quaternion=grip_quaternion,
         )
-
-    def close(self) -> None:
-        """Free the camera's renderer."""
-        self._camera.close()
-
-    def _check_trajectory(
-        self, joint_names: Sequence[str], times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
-    ) -> None:
-        expected = self.profile.joint_names
-        if sorted(joint_names) != sorted(expected):
-            raise ValueError(f"joints are {list(joint_names)}; expected all of {list(expected)}, each once")
-        shape = (len(times), len(expected))
-        if not len(times) or positions.shape != shape or velocities.shape != shape:
-            raise ValueError(
-                f"{len(times)} points with positions of shape {positions.shape} and velocities of shape "
-                f"{velocities.shape}; expected at least one point, and {len(expected)} of each in every point"
-            )
-        if not (np.isfinite(times).all() and np.isfinite(positions).all() and np.isfinite(velocities).all()):
-            raise ValueError("values are not all finite")
-        ahead = times - self.time
-        if np.any(np.diff(ahead) <= 0):
-            raise ValueError(f"times of points must increase, found {times.tolist()} s")
-        if not 0.0 < ahead[-1] <= _FARTHEST_POINT_S:
-            raise ValueError(
-                f"the last point lies {ahead[-1]:.3f} s ahead of the robot's clock; expected above 0 and at most "
-                f"{_FARTHEST_POINT_S:g} s: late, or timed by another clock"
-            )
 
     def _place_object_and_goal(self, rng: np.random.Generator) -> None:
         lift = self.config.scene.table_height_offset
@@ -437,8 +357,15 @@ class SimulatedRobot:
             if goal[2] >= lowest:
                 return goal
 
+    def _follow_commands(self) -> None:
+        self._arm.advance(self.time)
+        while self._pending_gaps and self._pending_gaps[0][0] <= self.time + ROUNDING:
+            self._finger_target = self._pending_gaps.popleft()[1] / 2
+        self._set_servo_references()
+
     def _set_servo_references(self) -> None:
         position, velocity = self._arm.reference(self.time)
+        position, velocity = self._sign * (position - self._offset), self._sign * velocity
         # The servo damps the rate of the error, not of the joint: its reference leads by what that takes.
         self.data.ctrl[: position.size] = position + self._rate_gain * velocity
         self.data.ctrl[position.size :] = self._finger_target

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from her_robot.sim.robot import GroundTruth, JointMeasurement, SimulatedRobot
+from her_robot.sim.hand_robot import FingertipTruth, SimulatedHand
+from her_robot.sim.machine import JointMeasurement
+from her_robot.sim.robot import GroundTruth, SimulatedRobot
 
 _ROUNDING = 1e-6
 
@@ -22,6 +24,9 @@ class CameraImage:
     """(height, width, 3) RGB uint8."""
 
 
+Report = JointMeasurement | CameraImage | GroundTruth | FingertipTruth
+
+
 class SensorStream:
     """Lets a robot's time pass and yields its reports in the order in which they arrive.
 
@@ -29,7 +34,7 @@ class SensorStream:
     period, counted from the last reset. An image arrives later than it is acquired, by the camera's latency.
     """
 
-    def __init__(self, robot: SimulatedRobot, real_time: bool) -> None:
+    def __init__(self, robot: SimulatedRobot | SimulatedHand, real_time: bool) -> None:
         """
         Args:
             robot: whose sensors these are.
@@ -47,7 +52,7 @@ class SensorStream:
         self._robot.reset(seed)
         self._start()
 
-    def advance(self, duration: float) -> Iterator[JointMeasurement | CameraImage | GroundTruth]:
+    def advance(self, duration: float) -> Iterator[Report]:
         """Step the robot through `duration` [s], a whole number of physics steps; what is left over does not pass."""
         robot = self._robot
         for _ in range(int(duration / robot.timestep + _ROUNDING)):

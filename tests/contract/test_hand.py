@@ -10,7 +10,7 @@ from gymnasium import spaces
 from her_robot import contract as contracts
 from her_robot import rotations
 from her_robot.contract import HAND_CONTRACTS, HAND_OPTIONS, HandObjectContract, HandObjectState, HandState, contract_of
-from her_robot.contract.hand import ACTUATOR_RANGES, COUPLED_JOINTS, FINGERTIPS, JOINTS
+from her_robot.contract.hand import ACTUATOR_RANGES, ACTUATOR_STIFFNESS, COUPLED_JOINTS, FINGERTIPS, JOINTS
 from her_robot.errors import UnknownNameError
 from her_robot.sim.tasks import make_gymnasium_env
 
@@ -43,6 +43,7 @@ def test_joints_actuators_and_fingertips_are_those_of_the_model():
     assert [model.joint(index).name for index in range(model.njnt)] == [f"robot0:{name}" for name in JOINTS]
     assert [model.actuator(index).name for index in range(model.nu)] == [f"robot0:A_{name}" for name in ACTUATOR_RANGES]
     np.testing.assert_array_equal(model.actuator_ctrlrange, list(ACTUATOR_RANGES.values()))
+    np.testing.assert_array_equal(model.actuator_gainprm[:, 0], list(ACTUATOR_STIFFNESS.values()))
     assert set(JOINTS) - set(ACTUATOR_RANGES) == set(COUPLED_JOINTS.values())
     for tip in FINGERTIPS:
         assert model.site(f"robot0:S_{tip}").id >= 0

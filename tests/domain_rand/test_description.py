@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from her_robot import configuration
-from her_robot.contract import CONTRACTS
+from her_robot.contract import FETCH_CONTRACTS
 from her_robot.domain_rand.description import FIELDS, describe
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.errors import ConfigurationError
@@ -18,13 +18,13 @@ NO_DRAW = {"camera_position", "gripper_clearance", "drift_time", "blind_finger"}
 
 
 def _describe(preset, task="fetch_push"):
-    contract = CONTRACTS[task]
+    contract = FETCH_CONTRACTS[task]
     return {
         f"{line.section}.{line.name}": line for line in describe(preset, fetch_task(task).model, contract.has_object)
     }
 
 
-@pytest.mark.parametrize("task", CONTRACTS)
+@pytest.mark.parametrize("task", FETCH_CONTRACTS)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_shipped_preset_fits_every_task(preset, task):
     lines = _describe(load_preset(preset), task)

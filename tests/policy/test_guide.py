@@ -12,7 +12,7 @@ def test_brings_the_object_to_nearly_every_goal(task):
     env = BatchedGoalEnv(task, num_envs=20)
     observation, _ = env.reset(seed=0)
     for _ in range(env.contract.episode_steps):
-        action = GUIDES[task](env.contract, observation["observation"], observation["desired_goal"])
+        action = GUIDES[task](env.contract, observation["observation"], observation["desired_goal"], 1.0)
         assert np.abs(action).max() <= 1.0
         observation, _, _, _, info = env.step(action)
     assert info["is_success"].mean() >= 0.9

@@ -158,3 +158,24 @@ def test_a_joint_found_outside_of_its_limits_is_not_jerked_back():
 def test_nothing_is_sent_without_a_measured_start():
     with pytest.raises(RuntimeError, match="call start"):
         SafetyFilter(LIMITS, PERIOD).move(np.zeros(3))
+
+
+def test_joints_that_need_not_keep_together_each_arrive_as_soon_as_they_can():
+    count = len(LIMITS.velocity)
+    target = np.linspace(0.1, 0.5, count)
+    arrived = []
+    for together in (True, False):
+        safety = SafetyFilter(LIMITS, PERIOD, together)
+        safety.start(np.zeros(count))
+        positions = []
+        for _ in range(200):
+            positions.append(safety.approach(target, speed=1.0).positions[0])
+        path = np.array(positions)
+        velocities = np.diff(path, axis=0, prepend=0.0) / PERIOD
+        assert (np.abs(velocities) <= LIMITS.velocity + 1e-9).all()
+        assert (np.abs(np.diff(velocities, axis=0)) <= LIMITS.acceleration * PERIOD + 1e-9).all()
+        np.testing.assert_allclose(path[-1], target, atol=1e-6)
+        arrived.append((np.abs(path - target) > 1e-3).sum(axis=0))
+    np.testing.assert_allclose(arrived[0], arrived[0][0], atol=2)
+    assert (arrived[1] <= arrived[0]).all()
+    assert arrived[1][0] < arrived[0][0] - 2

@@ -10,7 +10,8 @@ from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.robot.calibration import load_calibration
 from her_robot.robot.scene_estimate import SceneEstimator
 from her_robot.sim.faults import FaultySensors, RobotFault, parse_faults
-from her_robot.sim.robot import GroundTruth, JointMeasurement, SimulatedRobot, load_simulated_robot
+from her_robot.sim.machine import JointMeasurement
+from her_robot.sim.robot import GroundTruth, SimulatedRobot, load_simulated_robot
 from her_robot.sim.sensors import CameraImage, SensorStream
 
 PERIOD = 0.04

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from gymnasium.utils import seeding
+from step_parity import assert_episode_agrees
 
-from her_robot import contract as contracts
 from her_robot.contract import FETCH_CONTRACTS
 from her_robot.sim.fetch import FetchSimulation
 from her_robot.sim.tasks import fetch_task, make_gymnasium_env
@@ -41,17 +41,7 @@ def test_whole_episodes_agree_with_gymnasium_robotics(name, act):
         for row in range(2):
             simulation.reset(row, position)
         np.testing.assert_array_equal(task.sample_goal(rng), expected["desired_goal"])
-        noise = np.random.default_rng(seed)
-        for _ in range(contract.episode_steps):
-            action = act(expected["observation"], noise)
-            expected, reward, *_ = env.step(action)
-            state = simulation.step(np.stack([action, action]))
-            observation = contracts.observation(contract, state)
-            achieved = contracts.achieved_goal(contract, state)
-            for row in range(2):
-                np.testing.assert_allclose(observation[row], expected["observation"], rtol=0, atol=1e-9)
-                np.testing.assert_array_equal(achieved[row], expected["achieved_goal"])
-            assert contracts.sparse_reward(contract, achieved, expected["desired_goal"])[0] == reward
+        assert_episode_agrees(simulation, env, expected, act, np.random.default_rng(seed))
     simulation.close()
 
 

@@ -209,7 +209,7 @@ def test_hands_are_randomised_and_repeat_themselves(task):
 
 
 def test_what_a_hand_cannot_have_randomised_is_refused():
-    with pytest.raises(ConfigurationError, match="table_height: hand_block has no table"):
+    with pytest.raises(ConfigurationError, match="camera_latency is not simulated for the hand"):
         BatchedGoalEnv("hand_block", 1, randomization=load_preset("robot_loop"))
     with pytest.raises(ConfigurationError, match="grip_noise is not simulated for the hand"):
         BatchedGoalEnv("hand_reach", 1, randomization=load_preset("robot_loop_reach"))

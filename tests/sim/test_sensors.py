@@ -7,7 +7,8 @@ import pytest
 
 from her_robot.contract import contract_of
 from her_robot.sim.camera import CameraConfig
-from her_robot.sim.robot import GroundTruth, JointMeasurement, SimulatedRobot, SimulatedRobotConfig
+from her_robot.sim.machine import JointMeasurement
+from her_robot.sim.robot import GroundTruth, SimulatedRobot, SimulatedRobotConfig
 from her_robot.sim.sensors import CameraImage, SensorStream
 
 

@@ -10,8 +10,9 @@ from her_robot import contract as contracts
 from her_robot.contract import FETCH_CONTRACTS
 from her_robot.errors import BundleError, ConfigurationError
 from her_robot.policy.episode_memory import EpisodeMemory
+from her_robot.robot.arm_controller import ArmController
 from her_robot.robot.calibration import JointOffsets, Table
-from her_robot.robot.controller import PolicyController, load_controller
+from her_robot.robot.controller import load_controller
 from her_robot.robot.kinematics import Kinematics
 
 
@@ -410,7 +411,7 @@ def test_a_table_that_the_arm_would_start_in_or_cannot_reach_over_is_refused(tas
 def test_a_robot_without_a_home_for_the_task_is_refused():
     profile = dataclasses.replace(PROFILE, home={}, look={})
     with pytest.raises(BundleError, match="no home and look pose for fetch_push"):
-        PolicyController(ConstantPolicy("fetch_push", np.zeros(4)), profile, JointOffsets({}))
+        ArmController(ConstantPolicy("fetch_push", np.zeros(4)), profile, JointOffsets({}))
 
 
 def test_load_controller_refuses_a_policy_for_another_task():
