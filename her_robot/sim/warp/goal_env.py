@@ -130,7 +130,7 @@ class WarpGoalEnv:
             preset.physics, simulation.task.model, simulation.worlds.model, simulation.worlds.data, rng, start_rng
         )
         with self.device:
-            self._actuation = Actuation(preset.actuation, count, rng, period, xp)
+            self._actuation = Actuation(preset.actuation, count, rng, period, xp=xp)
             self._sensing = Sensing(preset.sensing, count, period, rng, xp)
             self._pushes = Pushes(preset.pushes, count, period, rng, xp)
 

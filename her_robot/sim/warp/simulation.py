@@ -1,6 +1,6 @@
 """Many Fetch simulations side by side on one device, stepped by MuJoCo Warp.
 
-A step is that of `sim.batched`: the same mocap weld, the same substeps, and velocities of sites by the Jacobian that
+A step is that of `sim.fetch`: the same mocap weld, the same substeps, and velocities of sites by the Jacobian that
 the last substep began with. Physics is in float32, and a contact may be found at other points: docs/gpu.md says what
 differs.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from her_robot.contract import ObjectState, RobotState
 from her_robot.errors import BackendError
-from her_robot.sim.batched import FINGER_JOINTS, GRIPPER_QUATERNION_OFFSET, finger_positions
+from her_robot.sim.fetch import FINGER_JOINTS, GRIPPER_QUATERNION_OFFSET, finger_positions
 from her_robot.sim.tasks import FetchTask
 from her_robot.sim.warp.worlds import Worlds
 

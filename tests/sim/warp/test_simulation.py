@@ -16,7 +16,7 @@ pytest.importorskip("mujoco_warp")
 import torch
 
 from her_robot.errors import BackendError
-from her_robot.sim.batched import BatchedSimulation
+from her_robot.sim.fetch import FetchSimulation
 from her_robot.sim.tasks import fetch_task
 from her_robot.sim.warp.memory import check_memory, world_bytes
 from her_robot.sim.warp.simulation import WarpSimulation
@@ -27,7 +27,7 @@ WORLDS = 2
 def _pair(task):
     """Both simulations, at the start of the same episodes."""
     rng = np.random.default_rng(0)
-    warp, native = WarpSimulation(task, WORLDS, "cpu"), BatchedSimulation(task, WORLDS, 1, trim_collisions=False)
+    warp, native = WarpSimulation(task, WORLDS, "cpu"), FetchSimulation(task, WORLDS, 1, trim_collisions=False)
     positions = np.stack([task.sample_object_position(rng) for _ in range(WORLDS)])
     for row in range(WORLDS):
         native.reset(row, positions[row], 0.2 * row)
