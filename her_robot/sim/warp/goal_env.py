@@ -16,15 +16,19 @@ from torch import Tensor
 
 from her_robot import arrays
 from her_robot import contract as contracts
-from her_robot.contract import RobotState
+from her_robot.contract import HandContract, RobotState, State
 from her_robot.domain_rand.actuation import Actuation
+from her_robot.domain_rand.hand_sensing import HandSensing
 from her_robot.domain_rand.preset import RandomizationPreset
 from her_robot.domain_rand.pushes import Pushes
 from her_robot.domain_rand.sensing import Sensing
 from her_robot.errors import BackendError
 from her_robot.sim.goal_env import RANDOMIZATION_STREAM, START_STREAM
+from her_robot.sim.hand_tasks import HandTask, hand_task
 from her_robot.sim.tasks import FetchTask, fetch_task
+from her_robot.sim.warp.fetch import WarpFetchSimulation
 from her_robot.sim.warp.generator import DeviceGenerator
+from her_robot.sim.warp.hand import WarpHandSimulation
 from her_robot.sim.warp.physics import WarpPhysics, check_variations, varied_fields
 from her_robot.sim.warp.simulation import WarpSimulation
 
@@ -35,7 +39,7 @@ class WarpGoalEnv:
 
     def __init__(
         self,
-        task: str | FetchTask,
+        task: str | FetchTask | HandTask,
         num_envs: int,
         device: str | torch.device = "cuda",
         randomization: RandomizationPreset | None = None,
@@ -57,9 +61,8 @@ class WarpGoalEnv:
         self._autoreset = autoreset_mode is AutoresetMode.SAME_STEP
         self._preset = preset = randomization or RandomizationPreset()
         check_preset(preset)
-        task = fetch_task(task) if isinstance(task, str) else task
-        self.contract, self.num_envs, self.device = task.contract, num_envs, torch.device(device)
-        self.simulation = WarpSimulation(task, num_envs, device, varied_fields(task.model, preset.physics))
+        self.simulation = simulate(task, num_envs, device, preset)
+        self.contract, self.num_envs, self.device = self.simulation.contract, num_envs, self.simulation.device
         with self.device:
             self._goals = torch.zeros(num_envs, self.contract.goal_size)
             self._steps = torch.zeros(num_envs, dtype=torch.long)
@@ -84,7 +87,7 @@ class WarpGoalEnv:
         with self.device:
             if self._pushes.any and self.contract.has_object:
                 self.simulation.push(self._pushes.advance())
-            effective = self._actuation.apply(actions, self._state.finger_position)
+            effective = self._actuation.apply(actions, _fingers(self._state))
             self._state = self.simulation.step(effective)
             self._sensing.advance(self._state)
             self._seen = self._sensing.present(self._state)
@@ -102,8 +105,7 @@ class WarpGoalEnv:
         return observation, reward, torch.zeros_like(truncated), truncated, info
 
     def close(self) -> None:
-        """Let go of the simulation."""
-        self.simulation.close()
+        """Nothing to stop: memory is freed with the last reference."""
 
     def random_states(self) -> list[Mapping[str, Any]]:
         """State of every random generator, to be restored by `set_random_states`."""
@@ -130,39 +132,31 @@ class WarpGoalEnv:
             preset.physics, simulation.task.model, simulation.worlds.model, simulation.worlds.data, rng, start_rng
         )
         with self.device:
-            self._actuation = Actuation(preset.actuation, count, rng, period, xp=xp)
-            self._sensing = Sensing(preset.sensing, count, period, rng, xp)
+            self._sensing: Any
+            if isinstance(self.contract, HandContract):
+                size = self.contract.action_size
+                self._actuation = Actuation(preset.actuation, count, rng, period, size, has_gripper=False, xp=xp)
+                self._sensing = HandSensing(preset.sensing, count, rng, xp)
+            else:
+                self._actuation = Actuation(preset.actuation, count, rng, period, xp=xp)
+                self._sensing = Sensing(preset.sensing, count, period, rng, xp)
             self._pushes = Pushes(preset.pushes, count, period, rng, xp)
 
     def _reset_rows(self, rows: Tensor) -> None:
-        rng, preset, has_object = self._randomization_rng, self._preset, self.contract.has_object
+        rng, preset = self._randomization_rng, self._preset
         nominal = rng.random(len(rows)) < preset.nominal_fraction
         self._physics.reset(rows, nominal)
-        position, goal = self._sample(rows)
         yaw = torch.where(nominal, 0.0, preset.object_yaw.sample(rng, len(rows)))
-        rise = self._physics.object_rise[rows]
-        if has_object:
-            goal[:, 2] += rise
-        self.simulation.reset(rows, position, yaw, rise)
-        self._goals[rows] = goal
+        rngs = [self._reset_rngs[row] for row in rows.tolist()]
+        self._goals[rows] = self.simulation.begin(rows, rngs, yaw, self._physics.object_rise[rows])
         self._steps[rows] = 0
         self._state = self.simulation.state()
+        fingers = _fingers(self._state)
         with self.device:
-            self._actuation.reset(rows, nominal, self._state.finger_position[rows])
+            self._actuation.reset(rows, nominal, None if fingers is None else fingers[rows])
             self._sensing.reset(rows, nominal, self._state)
             self._pushes.reset(rows, nominal)
-            self._seen: RobotState = self._sensing.present(self._state)
-
-    def _sample(self, rows: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Start positions of the objects, world x and y (k, 2) [m], and goals (k, g) [m]: each row's own draws."""
-        task, positions, goals = self.simulation.task, [], []
-        for rng in (self._reset_rngs[row] for row in rows.tolist()):
-            if self.contract.has_object:
-                positions.append(task.sample_object_position(rng))
-            goals.append(task.sample_goal(rng))
-        drawn = [np.stack(values).astype(np.float32) for values in (positions, goals) if values]
-        on_device = [torch.from_numpy(values).to(self.device) for values in drawn]
-        return (on_device[0] if positions else None), on_device[-1]
+            self._seen: State = self._sensing.present(self._state)
 
     def _observation(self) -> dict[str, Any]:
         return {
@@ -170,6 +164,23 @@ class WarpGoalEnv:
             "achieved_goal": arrays.copy(contracts.achieved_goal(self.contract, self._state)),
             "desired_goal": self._goals.clone(),
         }
+
+
+def simulate(
+    task: str | FetchTask | HandTask, num_envs: int, device: str | torch.device, preset: RandomizationPreset
+) -> WarpSimulation:
+    """The simulation of a task, by its name, whose models a preset may vary.
+
+    Raises:
+        UnknownNameError: no such task.
+        BackendError: the simulation cannot run here.
+    """
+    if isinstance(task, str):
+        task = hand_task(task) if isinstance(contracts.contract_of(task), HandContract) else fetch_task(task)
+    varied = varied_fields(task.model, preset.physics)
+    if isinstance(task, FetchTask):
+        return WarpFetchSimulation(task, num_envs, device, varied)
+    return WarpHandSimulation(task, num_envs, device, varied)
 
 
 def check_preset(preset: RandomizationPreset) -> None:
@@ -184,6 +195,11 @@ def check_preset(preset: RandomizationPreset) -> None:
             "period; leave it out, or use --sim cpu"
         )
     check_variations(preset.physics)
+
+
+def _fingers(state: State) -> Any:
+    """Right and left finger of a gripper (n, 2) [m]; None where there is no gripper."""
+    return state.finger_position if isinstance(state, RobotState) else None
 
 
 def _derived(seed: int, stream: int, device: torch.device) -> DeviceGenerator:

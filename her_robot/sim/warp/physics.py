@@ -19,7 +19,7 @@ from her_robot.sim.warp.generator import DeviceGenerator
 
 _ABSENT = ("bvh_aabb",)
 """Fields that MuJoCo Warp does without."""
-_DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "actuator_acc0")
+_DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "tendon_invweight0", "actuator_acc0")
 """What MuJoCo derives from masses, armatures and poses."""
 
 

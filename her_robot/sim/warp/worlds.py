@@ -4,7 +4,8 @@ All worlds share one model, but for the fields that are randomised, which have a
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import mujoco
@@ -15,7 +16,7 @@ import warp
 from torch import Tensor
 
 from her_robot.errors import BackendError
-from her_robot.sim.tasks import FetchTask
+from her_robot.sim.tasks import Task
 from her_robot.sim.warp.installation import check_installation
 from her_robot.sim.warp.memory import check_memory, sizes
 
@@ -26,7 +27,7 @@ OPTION = "opt."
 class Worlds:
     """N worlds of a task, and their present state."""
 
-    def __init__(self, task: FetchTask, count: int, device: str | torch.device, varied: Iterable[str] = ()) -> None:
+    def __init__(self, task: Task, count: int, device: str | torch.device, varied: Iterable[str] = ()) -> None:
         """
         Args:
             task: its model, and the state that episodes begin in.
@@ -56,10 +57,22 @@ class Worlds:
         """A field of the data as a tensor with leading axis `count`, which shares its memory."""
         return warp.to_torch(getattr(self.data, field))
 
-    def restore(self, mask: Tensor) -> None:
-        """Put worlds, those of a boolean mask (count,), into the initial state: all that the next step depends on."""
-        for view, initial in self._initial:
+    def restore(self, mask: Tensor, fields: Iterable[str] | None = None) -> None:
+        """Put worlds, those of a boolean mask (count,), into the initial state: all that the next step depends on, or
+        some fields of it."""
+        for name in fields or self._initial:
+            view, initial = self._initial[name]
             view[mask] = initial
+
+    @contextmanager
+    def only(self, mask: Tensor) -> Iterator[None]:
+        """Let what happens meanwhile happen to the worlds of a boolean mask (count,) alone: the others are as before
+        afterwards, but for what the next step computes anew."""
+        others = ~mask
+        kept = [(view, view[others]) for view, _ in self._initial.values()]
+        yield
+        for view, values in kept:
+            view[others] = values
 
     def step(self, substeps: int) -> None:
         """Let some physics steps pass."""
@@ -90,7 +103,7 @@ class Worlds:
             mujoco_warp.step(self.model, self.data)
         return capture.graph
 
-    def _initial_state(self, task: FetchTask) -> list[tuple[Tensor, Tensor]]:
+    def _initial_state(self, task: Task) -> dict[str, tuple[Tensor, Tensor]]:
         nominal = mujoco.MjData(task.model)
         values: dict[str, Any] = {
             "qpos": task.initial_qpos,
@@ -101,9 +114,10 @@ class Worlds:
             **dict.fromkeys(("act", "ctrl", "qacc_warmstart", "xfrc_applied"), 0.0),
         }
         views = {name: self.view(name) for name in values}
-        return [
-            (view, torch.as_tensor(values[name], dtype=view.dtype, device=self.device)) for name, view in views.items()
-        ]
+        return {
+            name: (view, torch.as_tensor(values[name], dtype=view.dtype, device=self.device))
+            for name, view in views.items()
+        }
 
 
 def device_model(model: mujoco.MjModel) -> mujoco.MjModel:

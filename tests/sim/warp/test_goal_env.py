@@ -21,10 +21,10 @@ from her_robot.errors import BackendError
 from her_robot.policy.config import ExplorationConfig
 from her_robot.policy.exploration import Explorer
 from her_robot.sim.goal_env import BatchedGoalEnv
+from her_robot.sim.warp.fetch import WarpFetchSimulation
 from her_robot.sim.warp.generator import DeviceGenerator
 from her_robot.sim.warp.goal_env import WarpGoalEnv
 from her_robot.sim.warp.physics import WarpPhysics, varied_fields
-from her_robot.sim.warp.simulation import WarpSimulation
 
 WORLDS, EPISODE_STEPS = 3, 3
 """As in conftest.py."""
@@ -133,7 +133,7 @@ def test_every_parameter_becomes_what_it_is_on_the_cpu(short_task):
     physics = Physics(EVERYTHING, nominal, [(model := nominal.__copy__())], np.random.default_rng(0))
     physics.reset(0, nominal=False)
     fields = varied_fields(nominal, EVERYTHING)
-    simulation = WarpSimulation(short_task, 2, "cpu", fields)
+    simulation = WarpFetchSimulation(short_task, 2, "cpu", fields)
     worlds = simulation.worlds
     rng = DeviceGenerator(0, torch.device("cpu"))
     device = WarpPhysics(EVERYTHING, nominal, simulation.worlds.model, simulation.worlds.data, rng, rng)

@@ -18,8 +18,8 @@ import torch
 from her_robot.errors import BackendError
 from her_robot.sim.fetch import FetchSimulation
 from her_robot.sim.tasks import fetch_task
+from her_robot.sim.warp.fetch import WarpFetchSimulation
 from her_robot.sim.warp.memory import check_memory, world_bytes
-from her_robot.sim.warp.simulation import WarpSimulation
 
 WORLDS = 2
 
@@ -27,7 +27,7 @@ WORLDS = 2
 def _pair(task):
     """Both simulations, at the start of the same episodes."""
     rng = np.random.default_rng(0)
-    warp, native = WarpSimulation(task, WORLDS, "cpu"), FetchSimulation(task, WORLDS, 1, trim_collisions=False)
+    warp, native = WarpFetchSimulation(task, WORLDS, "cpu"), FetchSimulation(task, WORLDS, 1, trim_collisions=False)
     positions = np.stack([task.sample_object_position(rng) for _ in range(WORLDS)])
     for row in range(WORLDS):
         native.reset(row, positions[row], 0.2 * row)
@@ -89,10 +89,10 @@ def test_a_reset_leaves_the_other_worlds_alone():
 
 def test_what_is_wrong_is_said():
     with pytest.raises(BackendError, match="puck tumbles; use --sim cpu"):
-        WarpSimulation(fetch_task("fetch_slide"), 2, "cpu")
+        WarpFetchSimulation(fetch_task("fetch_slide"), 2, "cpu")
     with pytest.raises(ValueError, match="at least 1"):
-        WarpSimulation(fetch_task("fetch_push"), 0, "cpu")
-    simulation = WarpSimulation(fetch_task("fetch_push"), 2, "cpu")
+        WarpFetchSimulation(fetch_task("fetch_push"), 0, "cpu")
+    simulation = WarpFetchSimulation(fetch_task("fetch_push"), 2, "cpu")
     with pytest.raises(ValueError, match=r"expected \(2, 4\)"):
         simulation.step(torch.zeros(3, 4))
 
