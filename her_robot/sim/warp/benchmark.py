@@ -20,6 +20,8 @@ TASKS = {
     "fetch_reach": "robot_loop_reach",
     "fetch_push": "robot_loop",
     "fetch_pick_and_place": "robot_loop_pick",
+    "hand_reach": "hand_reach",
+    "hand_block": "hand",
 }
 """What is measured, and the preset of its randomised worlds."""
 WORLDS = {"cuda": (256, 1024, 4096, 16384), "cpu": (4, 16)}

@@ -1,5 +1,7 @@
 """Training on the device, at toy size: what is played, stored and learned from are tensors, and a run resumes."""
 
+import dataclasses
+
 import pytest
 
 pytest.importorskip("mujoco_warp")
@@ -10,6 +12,7 @@ from her_robot.policy.bundle import PolicyBundle
 from her_robot.policy.config import load_config
 from her_robot.policy.train import train_command
 from her_robot.policy.training import Trainer
+from her_robot.sim.hand_tasks import hand_task
 
 TOY = [
     "sim=warp",
@@ -60,3 +63,16 @@ def test_the_command_trains_a_bundle_that_runs_anywhere(tmp_path):
     card = PolicyBundle.load(tmp_path / "run" / "policy", "fetch_push").card
     assert card["training"]["sim"] == "warp"
     assert card["success"]["episodes"] == 1
+
+
+def test_the_hand_learns_on_the_device(tmp_path, monkeypatch):
+    task = hand_task("hand_reach")
+    task = dataclasses.replace(task, contract=dataclasses.replace(task.contract, episode_steps=2))
+    monkeypatch.setitem(CONTRACTS, "hand_reach", task.contract)
+    monkeypatch.setattr("her_robot.sim.warp.goal_env.hand_task", lambda name: task)
+    overrides = [*TOY, "randomization=hand_reach", "warmup_steps=0", "evaluation.interval_steps=100", "total_steps=4"]
+    trainer = Trainer(load_config("hand_reach", None, overrides), tmp_path)
+    progress = list(trainer.run())
+    trainer.close()
+    assert progress[-1].updates == 3
+    assert trainer.learner.buffer.episodes.observation.shape[-1] == task.contract.observation_size
