@@ -14,6 +14,7 @@ from her_robot import arrays
 from her_robot.arrays import Array
 from her_robot.contract import ObjectState, RobotState
 from her_robot.domain_rand.distribution import Range
+from her_robot.errors import ConfigurationError
 from her_robot.robot.estimation import PoseTracker
 
 _HISTORY = 8
@@ -30,6 +31,17 @@ _DEVIATIONS = (
     "finger_velocity_noise",
     "joint_noise",
     "joint_velocity_noise",
+    "rotation_bias",
+    "fingertip_noise",
+    "fingertip_bias",
+)
+_OF_THE_HAND = (
+    "joint_noise",
+    "joint_velocity_noise",
+    "rotation_noise",
+    "rotation_bias",
+    "fingertip_noise",
+    "fingertip_bias",
 )
 
 
@@ -87,6 +99,12 @@ class SensingConfig:
     """Standard deviation of a joint's velocity, of the hand [rad/s]."""
     rotation_noise: Range = Range(0.0, 0.0)
     """Standard deviation of the orientation of an object in the hand, about each axis [rad]."""
+    rotation_bias: float = 0.0
+    """Standard deviation of a constant error of that orientation, about each axis [rad]."""
+    fingertip_noise: float = 0.0
+    """Standard deviation of a fingertip's position, of the hand, each axis [m]."""
+    fingertip_bias: float = 0.0
+    """Standard deviation of a constant error of each fingertip's position, each axis [m]."""
 
     def __post_init__(self) -> None:
         if self.camera_rate <= 0:
@@ -118,6 +136,14 @@ class Sensing:
     """The sensors of a batch of environments."""
 
     def __init__(self, config: SensingConfig, num_envs: int, control_period: float, rng: Any, xp: Any = np) -> None:
+        """
+        Raises:
+            ConfigurationError: the configuration asks for something that only the hand has.
+            ValueError: a latency that is too long to be simulated.
+        """
+        for name in _OF_THE_HAND:
+            if getattr(config, name) != getattr(SensingConfig(), name):
+                raise ConfigurationError(f"sensing: {name} is of the hand; it is not simulated for the Fetch")
         longest = (_HISTORY - 1) * control_period - 1.0 / config.camera_rate
         if config.camera_latency.high > longest:
             raise ValueError(f"camera_latency must not exceed {longest:.3f} s, found {config.camera_latency.high}")

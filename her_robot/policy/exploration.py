@@ -3,11 +3,12 @@
 Episodes are made of what the environments give: NumPy arrays, or tensors on their device.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from her_robot import arrays
+from her_robot.arrays import Array
 from her_robot.contract import Contract, FetchContract
 from her_robot.policy.acting import Policy
 from her_robot.policy.config import ExplorationConfig
@@ -49,11 +50,14 @@ class Explorer:
         approaching, guided_steps = self._draw_guidance()
         observations, achieved, actions = [observation["observation"]], [observation["achieved_goal"]], []
         truths = [env.true_observation()] if self._with_truth else []
+        noise = self._draw_noise()
         memory = policy.memory() if policy else EpisodeMemory(0, self._contract.action_size)
         for step in range(self._contract.episode_steps):
+            if step and step % self._config.hold_steps == 0:
+                noise = self._draw_noise()
             seen = observation["observation"]
             shown = truths[-1] if self._with_truth else seen
-            action = self._action(policy, memory, seen, shown, desired, approaching, step < guided_steps, alone)
+            action = self._action(policy, memory, seen, shown, desired, approaching, step < guided_steps, alone, noise)
             memory.record(seen, action)
             observation, *_ = env.step(action)
             observations.append(observation["observation"])
@@ -83,16 +87,15 @@ class Explorer:
         self,
         policy: Policy | None,
         memory: EpisodeMemory,
-        observation: np.ndarray,
-        shown: np.ndarray,
-        desired_goal: np.ndarray,
-        approaching: np.ndarray,
-        guided: np.ndarray,
-        alone: np.ndarray,
-    ) -> np.ndarray:
-        rng, config, shape = self._rng, self._config, (len(observation), self._contract.action_size)
-        uniform = rng.uniform(-1.0, 1.0, shape)
-        own = policy.explore(observation, desired_goal, memory, rng, ~alone) if policy else uniform
+        observation: Array,
+        shown: Array,
+        desired_goal: Array,
+        approaching: Array,
+        guided: Array,
+        alone: Array,
+        noise: "_Noise",
+    ) -> Array:
+        own = policy.explore(observation, desired_goal, memory, self._rng, ~alone) if policy else noise.uniform
         action = arrays.copy(own)
         if approaching.any():
             towards, distance = approach_object(self._contract, observation)
@@ -101,7 +104,25 @@ class Explorer:
         if guided.any() and self._has_guide:
             action[guided] = guide_actions(self._contract, shown[guided], desired_goal[guided], self._with_truth)
         xp = arrays.namespace(action)
-        action = xp.clip(action + config.noise * rng.standard_normal(shape), -1.0, 1.0)
-        explores = rng.random(len(action)) < config.random_action
-        action = xp.where(explores[:, None], uniform, action)
+        action = xp.clip(action + noise.added, -1.0, 1.0)
+        action = xp.where(noise.replaces[:, None], noise.uniform, action)
         return xp.where(alone[:, None], own, action) if policy else action
+
+    def _draw_noise(self) -> "_Noise":
+        rng, config, shape = self._rng, self._config, (self._env.num_envs, self._contract.action_size)
+        uniform, added = rng.uniform(-1.0, 1.0, shape), config.noise * rng.standard_normal(shape)
+        replaces = rng.random(len(added)) < config.random_action
+        if config.hold_steps > 1:
+            added *= rng.random((len(added), 1))
+        return _Noise(uniform, added, replaces)
+
+
+class _Noise(NamedTuple):
+    """What exploration does to actions, for as long as it is held."""
+
+    uniform: Array
+    """Random actions (n, action_size)."""
+    added: Array
+    """Added to the policy's actions (n, action_size)."""
+    replaces: Array
+    """Where a random action is taken instead, boolean (n,)."""

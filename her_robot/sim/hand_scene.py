@@ -69,13 +69,25 @@ def compile_hand_scene(config: HandSceneConfig, profile: HandProfile, width: int
     _make_servos(spec, profile, config)
     for name in _DECORATION_SITES:
         spec.delete(spec.site(name))
-    _add_camera(spec)
-    spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
-    spec.visual.quality.offsamples = 0
-    spec.visual.map.znear = 0.01
+    add_camera(spec, width, height)
     # Servos may be stiffer than an explicit integration of their damping could stand.
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     return spec.compile()
+
+
+def add_camera(spec: mujoco.MjSpec, width: int, height: int) -> None:
+    """Add the camera that looks on, for images of that size [px]."""
+    spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
+    spec.visual.quality.offsamples = 0
+    spec.visual.map.znear = 0.01
+    backward = _CAMERA_POSITION - _CAMERA_TARGET
+    backward /= np.linalg.norm(backward)
+    right = np.cross([0.0, 0.0, 1.0], backward)
+    right /= np.linalg.norm(right)
+    rotation = np.stack([right, np.cross(backward, right), backward], axis=1)
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, rotation.ravel())
+    spec.worldbody.add_camera(name=CAMERA, pos=_CAMERA_POSITION, quat=quaternion, fovy=_CAMERA_FIELD_OF_VIEW)
 
 
 def _make_servos(spec: mujoco.MjSpec, profile: HandProfile, config: HandSceneConfig) -> None:
@@ -100,14 +112,3 @@ def _make_servos(spec: mujoco.MjSpec, profile: HandProfile, config: HandSceneCon
         actuator.gainprm[0] = servo.stiffness
         actuator.biasprm[1:3] = -servo.stiffness, -servo.damping
         actuator.forcerange = forces[joint]
-
-
-def _add_camera(spec: mujoco.MjSpec) -> None:
-    backward = _CAMERA_POSITION - _CAMERA_TARGET
-    backward /= np.linalg.norm(backward)
-    right = np.cross([0.0, 0.0, 1.0], backward)
-    right /= np.linalg.norm(right)
-    rotation = np.stack([right, np.cross(backward, right), backward], axis=1)
-    quaternion = np.zeros(4)
-    mujoco.mju_mat2Quat(quaternion, rotation.ravel())
-    spec.worldbody.add_camera(name=CAMERA, pos=_CAMERA_POSITION, quat=quaternion, fovy=_CAMERA_FIELD_OF_VIEW)
