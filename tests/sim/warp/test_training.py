@@ -70,7 +70,7 @@ def test_the_hand_learns_on_the_device(tmp_path, monkeypatch):
     task = dataclasses.replace(task, contract=dataclasses.replace(task.contract, episode_steps=2))
     monkeypatch.setitem(CONTRACTS, "hand_reach", task.contract)
     monkeypatch.setattr("her_robot.sim.warp.goal_env.hand_task", lambda name: task)
-    overrides = [*TOY, "randomization=hand_reach", "warmup_steps=0", "evaluation.interval_steps=100", "total_steps=4"]
+    overrides = [*TOY, "randomization=hand_reach", "warmup_steps=0", "evaluation.interval_steps=100", "total_steps=8"]
     trainer = Trainer(load_config("hand_reach", None, overrides), tmp_path)
     progress = list(trainer.run())
     trainer.close()
