@@ -48,11 +48,11 @@ def angle_between(first: Array, second: Array) -> Array:
     return 2.0 * xp.arccos(xp.clip(cosine, -1.0, 1.0))
 
 
-def from_axis_angle(axis: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
+def from_axis_angle(axis: Array, angle: Array) -> Array:
     """Quaternions (..., 4) of rotations by `angle` (...) [rad] about axes (..., 3) of any length but 0."""
-    half = np.asarray(angle)[..., None] / 2.0
-    vector = np.sin(half) * (axis / np.linalg.norm(axis, axis=-1, keepdims=True))
-    return np.concatenate([np.broadcast_to(np.cos(half), (*vector.shape[:-1], 1)), vector], axis=-1)
+    xp, half = arrays.namespace(axis), arrays.like(axis, angle)[..., None] / 2.0
+    vector = xp.sin(half) * (axis / xp.linalg.norm(axis, axis=-1, keepdims=True))
+    return xp.concatenate([xp.broadcast_to(xp.cos(half), (*vector.shape[:-1], 1)), vector], axis=-1)
 
 
 def from_euler(x: Array, y: Array, z: Array) -> Array:
