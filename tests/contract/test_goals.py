@@ -49,5 +49,6 @@ def test_tensors_give_what_arrays_give():
     poses = rng.normal(size=(2, 50, 7))
     poses[..., 3:] /= np.linalg.norm(poses[..., 3:], axis=-1, keepdims=True)
     share = rng.uniform(size=50)
-    tensors = goal_between(BLOCK, *torch.from_numpy(poses), torch.from_numpy(share))
-    np.testing.assert_allclose(tensors.numpy(), goal_between(BLOCK, *poses, share), atol=1e-12)
+    achieved, desired = poses
+    tensors = goal_between(BLOCK, torch.from_numpy(achieved), torch.from_numpy(desired), torch.from_numpy(share))
+    np.testing.assert_allclose(tensors.numpy(), goal_between(BLOCK, achieved, desired, share), atol=1e-12)
