@@ -131,7 +131,8 @@ class ReplayBuffer:
         slots = (self._added + np.arange(len(episodes))) % self.capacity
         index = torch.from_numpy(slots).to(self._device)
         for name, array in _kept(vars(episodes)).items():
-            getattr(self._ring, name)[index] = torch.as_tensor(array, device=self._device)
+            values = np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array
+            getattr(self._ring, name)[index] = torch.as_tensor(values, device=self._device)
         self._added += len(episodes)
         return self._look_at(slots, episodes.achieved_goal)
 
