@@ -5,7 +5,7 @@ its pixels tell, so a near camera counts more than a distant one, and depth come
 side. What several cameras see together is fitted together; a single camera is the same problem with fewer rows.
 
 A planar marker alone is explained nearly as well by a second pose, with its normal mirrored about the line of sight.
-So every marker proposes both, every proposal is fitted to all markers, and the one that explains most of them wins.
+So the largest markers propose both, every proposal is fitted to all markers, and the one that explains most of them wins.
 Markers that it does not explain, partly covered or misread ones, lose their weight while it is fitted.
 
 Positions are in the cameras' parent frame [m]; pixels are without lens distortion.
@@ -19,12 +19,14 @@ import numpy as np
 
 from her_robot.robot.fiducials import planar_poses
 from her_robot.robot.hand_calibration import CalibratedCamera
-from her_robot.robot.marker_bodies import marker_frame
+from her_robot.robot.marker_bodies import image_area, marker_frame
 from her_robot.rotations import turn_between
 
 _SCALES = (64.0, 32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 1.0, 1.0)
 """Of the errors that still count in each iteration, in units of the largest that is believed in the end (graduated
 non-convexity): a proposal from one marker may put the others off by many pixels."""
+_PROPOSERS = 2
+"""Markers of each camera that propose poses, the largest ones."""
 _SAME_ANGLE, _SAME_DISTANCE = 0.05, 0.005
 """Fits nearer to each other than this are one [rad], [m]."""
 _NEAREST = 0.01
@@ -77,7 +79,7 @@ def fit_body(sightings: Sequence[Sighting], max_error: float) -> list[BodyFit]:
     """
     if not sightings:
         return []
-    proposals = [pose for sighting in sightings for pose in _proposals(sighting)]
+    proposals = [pose for sighting in _largest(sightings) for pose in _proposals(sighting)]
     position, rotation = (np.stack(values) for values in zip(*proposals, strict=True))
     problem = _Problem(sightings)
     for scale in _SCALES:
@@ -90,6 +92,14 @@ def fit_body(sightings: Sequence[Sighting], max_error: float) -> list[BodyFit]:
         if not any(_same(fit, *pose) for fit in fits):
             fits.append(problem.fit(*pose, errors[index], max_error))
     return fits
+
+
+def _largest(sightings: Sequence[Sighting]) -> list[Sighting]:
+    """The largest few of each camera."""
+    by_camera: dict[str, list[Sighting]] = {}
+    for sighting in sorted(sightings, key=lambda sighting: -image_area(sighting.pixels)):
+        by_camera.setdefault(sighting.camera, []).append(sighting)
+    return [sighting for own in by_camera.values() for sighting in own[:_PROPOSERS]]
 
 
 def _proposals(sighting: Sighting) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -135,7 +135,7 @@ class ObjectEstimator:
         }
         self._gate = JumpGate(config.jump, config.speed, config.jump_repeats, config.turn_jump, config.turning_speed)
         self._look: _Look | None = None
-        self._newest = dict.fromkeys(self._calibration.cameras, -np.inf)
+        self._newest: dict[str, float] = {}
         self._concluded = self._seen = -np.inf
 
     def process(self, camera: str, image: np.ndarray, time: float) -> tuple[float, list[ObjectEstimate]]:
@@ -168,12 +168,17 @@ class ObjectEstimator:
 
     def _take(self, camera: str, time: float, problem: str, markers: list[DetectedMarker]) -> list[ObjectEstimate]:
         """Add what one image told to its look, and conclude what is over."""
-        if not np.isfinite(time) or time < self._concluded + self._config.together:
+        together = self._config.together
+        begun = self._concluded + 2 * together if self._look is None else self._look.time
+        if not time > begun - together:
             self.camera_counts[camera].add(problem or "image too late for its look")
             return []
+        if not self._newest:
+            # Before its first image, a camera is waited for like one that has just sent.
+            self._newest = dict.fromkeys(self._calibration.cameras, time)
         self._newest[camera] = max(self._newest[camera], time)
         estimates = []
-        if self._look is not None and abs(time - self._look.time) >= self._config.together:
+        if self._look is not None and time >= self._look.time + together:
             estimates.append(self._conclude(self._look))
         if self._look is None:
             self._look = _Look(time)
