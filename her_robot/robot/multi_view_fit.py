@@ -5,8 +5,8 @@ its pixels tell, so a near camera counts more than a distant one, and depth come
 side. What several cameras see together is fitted together; a single camera is the same problem with fewer rows.
 
 A planar marker alone is explained nearly as well by a second pose, with its normal mirrored about the line of sight.
-So the largest markers propose both, every proposal is fitted to all markers, and the one that explains most of them wins.
-Markers that it does not explain, partly covered or misread ones, lose their weight while it is fitted.
+So the largest markers propose both, every proposal is fitted to all markers, and the one that explains most of them
+wins. Markers that it does not explain, partly covered or misread ones, lose their weight while it is fitted.
 
 Positions are in the cameras' parent frame [m]; pixels are without lens distortion.
 """

@@ -6,8 +6,9 @@ when an image of the next one comes. Then, in this order: the pose that explains
 one. Whatever fails yields no pose and a reason, and every outcome is counted.
 
 Fingers hide the object often, and from some cameras always: a look needs one marker in one camera. A pose that is
-ambiguous by itself is believed where it follows from the last one. An object that has not been seen for a while is lost;
-until then the last pose is the best there is. Poses are not filtered here: velocities are estimated where they are used.
+ambiguous by itself is believed where it follows from the last one. An object that has not been seen for a while is
+lost; until then the last pose is the best there is. Poses are not filtered here: velocities are estimated where they
+are used.
 """
 
 import time as clock

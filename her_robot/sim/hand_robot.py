@@ -25,7 +25,6 @@ from her_robot.sim.hand_tasks import HandReachTask, hand_task
 from her_robot.sim.machine import JointMeasurement, SimulatedMachine, camera_in_model
 from her_robot.sim.trajectory import TrajectoryController
 
-
 _VIEWS = {
     "hand_camera": ViewConfig(position=(1.22, 0.62, 0.42), target=(0.99, 0.88, 0.16), field_of_view=45.0),
 }

@@ -121,7 +121,7 @@ def test_a_camera_that_falls_silent_is_waited_for_only_a_while(looks):
 
 
 def test_a_camera_that_was_knocked_is_outvoted(looks):
-    images, position, rotation = looks[2]
+    images, *_ = looks[2]
     knocked = CALIBRATION.cameras["thumb_camera"]
     moved = tuple(np.array(knocked.hand_eye.translation) + [0.0, 0.03, 0.0])
     hand_eye = dataclasses.replace(knocked.hand_eye, translation=moved)
