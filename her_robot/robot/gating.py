@@ -98,10 +98,8 @@ class JumpGate:
 
     def _is_near(self, last: _TimedPose, pose: _TimedPose) -> bool:
         elapsed = pose[0] - last[0]
-        distance, angle = float(np.linalg.norm(pose[1] - last[1])), turn_between(last[2], pose[2])
-        return (
-            distance <= self._distance + self._speed * elapsed and angle <= self._angle + self._turning_speed * elapsed
-        )
+        near = np.linalg.norm(pose[1] - last[1]) <= self._distance + self._speed * elapsed
+        return bool(near and turn_between(last[2], pose[2]) <= self._angle + self._turning_speed * elapsed)
 
 
 class StaticFilter:

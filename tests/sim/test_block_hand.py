@@ -61,7 +61,7 @@ def test_goals_are_sent_in_the_frame_of_the_forearm(hand):
 def test_all_cameras_see_the_same_moment(hand):
     stream = SensorStream(hand, real_time=False)
     stream.reset(0)
-    reports = list(stream.advance(0.11))
+    reports = list(stream.advance(0.08))
     images = [report for report in reports if isinstance(report, CameraImage)]
     assert [image.camera for image in images] == list(hand.cameras)
     assert len({image.time for image in images}) == 1

@@ -96,7 +96,7 @@ def test_sensors_report_at_their_rates(hand):
     reports = list(stream.advance(0.4))
     counts = [sum(isinstance(r, kind) for r in reports) for kind in (JointMeasurement, CameraImage, FingertipTruth)]
     assert counts[0] == 50
-    assert counts[1] == 5
+    assert counts[1] == 11
     assert counts[2] == 10
     pixels = next(r.pixels for r in reports if isinstance(r, CameraImage))
     assert pixels.shape == (480, 640, 3)
