@@ -395,6 +395,18 @@ def load_markers(name_or_path: str | Path, task: str | None = None) -> Markers:
     return configuration.load(Markers, _file(calibration_directory(str(name_or_path)), "markers", task))
 
 
+def load_prints(name_or_path: str | Path) -> ObjectPrints:
+    """Read `markers.yaml` of a calibration alone, be it of an arm, with a goal tile, or of a hand, without one.
+
+    Raises:
+        UnknownNameError: there is no such calibration.
+        ConfigurationError: the file is missing or malformed, or a field is missing, unknown or impossible.
+    """
+    path = calibration_directory(str(name_or_path)) / "markers.yaml"
+    data = configuration.read_yaml(path)
+    return configuration.build(Markers if "goal" in data else ObjectPrints, data, str(path))
+
+
 def _file(folder: Path, name: str, task: str | None) -> Path:
     """The file of a task where there is one, otherwise that of all tasks."""
     own = folder / f"{name}.{task}.yaml"

@@ -16,7 +16,7 @@ import numpy as np
 
 from her_robot import configuration
 from her_robot.errors import ConfigurationError
-from her_robot.robot.calibration import CameraIntrinsics, HandEye, ObjectPrints, calibration_directory
+from her_robot.robot.calibration import CameraIntrinsics, HandEye, ObjectPrints, calibration_directory, load_prints
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,6 @@ def load_hand_calibration(name_or_path: str | Path) -> HandCalibration:
         for camera in sorted((folder / "cameras").glob("*/"))
     }
     try:
-        return HandCalibration(cameras, load_object_prints(folder))
+        return HandCalibration(cameras, load_prints(folder))
     except ValueError as error:
         raise ConfigurationError(f"{folder / 'cameras'}: {error}") from None
-
-
-def load_object_prints(name_or_path: str | Path) -> ObjectPrints:
-    """Read `markers.yaml` of a hand's calibration alone; raises as `load_hand_calibration`."""
-    return configuration.load(ObjectPrints, calibration_directory(str(name_or_path)) / "markers.yaml")

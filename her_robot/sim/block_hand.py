@@ -5,7 +5,7 @@ import numpy as np
 
 from her_robot import rotations
 from her_robot.errors import ConfigurationError
-from her_robot.robot.hand_calibration import load_object_prints
+from her_robot.robot.calibration import load_prints
 from her_robot.sim.hand import HandSimulation
 from her_robot.sim.hand_robot import ObjectTruth, SimulatedHand, SimulatedHandConfig
 from her_robot.sim.hand_scene import OBJECT
@@ -28,7 +28,7 @@ class BlockHand(SimulatedHand):
         block = hand_task(task)
         if not isinstance(block, HandObjectTask) or not task.startswith("hand_block"):
             raise ConfigurationError(f"{task}: the simulated hand does hand_reach, and holds a block in hand_block*")
-        super().__init__(config, block.contract, config.views, load_object_prints(config.calibration))
+        super().__init__(config, block.contract, config.views, load_prints(config.calibration))
         self._lost_height = block.contract.lost_height
         self._trained = HandSimulation(block, 1, 1).rows[0]
         self._object_qpos = self.model.joint(f"{OBJECT}:joint").qposadr[0] + np.arange(7)
