@@ -111,11 +111,14 @@ def test_a_camera_that_falls_silent_is_waited_for_only_a_while(looks):
     images, *_ = looks[0]
     estimator = ObjectEstimator(CALIBRATION)
     over_at = {}
-    for step in range(8):
+    for step in range(10):
         noise = np.random.default_rng(step).integers(0, 3, (480, 640, 1), np.uint8)
-        sending = CAMERAS if step < 2 else CAMERAS[1:]
+        # When it comes back, it is the last to send.
+        sending = CAMERAS[1:] + CAMERAS[:1] * (step < 2 or step > 6)
         estimates = _look(estimator, {name: images[name] + noise for name in sending}, step * PERIOD)
         over_at |= {round(estimate.time / PERIOD): step for estimate in estimates}
+    assert set(estimates[-1].views) == set(CAMERAS)
+    assert estimator.camera_counts[CAMERAS[0]].rejected == {"image too late for its look": 1}
     # Silent since the third look: a look goes on until the next begins, and later until the others have contributed.
     assert [over_at[look] - look for look in range(7)] == [0, 0, 1, 1, 1, 0, 0]
 
