@@ -59,6 +59,10 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None) -> int
     except (HerRobotError, ParameterException) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
+    except Exception:
+        # An interrupt ends ROS at once, also under a callback that is about to publish.
+        if rclpy.ok():
+            raise
     finally:
         rclpy.try_shutdown()
     return 0
