@@ -24,8 +24,12 @@ class HandObjectTracker:
         self._quaternion = np.array([1.0, 0.0, 0.0, 0.0])
 
     def update(self, time: float, position: np.ndarray, rotation: np.ndarray) -> None:
-        """Take in a pose of time `time` [s], world frame: position (3,) [m] and rotation (3, 3)."""
+        """Take in a pose of time `time` [s], world frame: position (3,) [m] and rotation (3, 3). One that is not newer
+        than the last is ignored."""
         self._tracker.update(np.array([True]), np.array([time]), position[None], rotation[None])
+        quaternion = np.zeros(4)
+        mujoco.mju_mat2Quat(quaternion, self._tracker.state(time).rotation.ravel())
+        self._quaternion = quaternion if quaternion @ self._quaternion >= 0.0 else -quaternion
 
     def age(self, now: float) -> float:
         """Time since the object was last seen [s]; infinite before the first."""
@@ -34,13 +38,9 @@ class HandObjectTracker:
     def state(self, now: float) -> HandObjectState:
         """Pose and velocities, as an observation has them."""
         seen = self._tracker.state(now)
-        rotation = seen.rotation[0]
-        quaternion = np.zeros(4)
-        mujoco.mju_mat2Quat(quaternion, rotation.ravel())
-        self._quaternion = quaternion if quaternion @ self._quaternion >= 0.0 else -quaternion
         return HandObjectState(
             position=seen.position[0],
             quaternion=self._quaternion.copy(),
             velocity=seen.velocity[0],
-            angular_velocity=seen.angular_velocity[0] @ rotation,
+            angular_velocity=seen.angular_velocity[0] @ seen.rotation[0],
         )

@@ -169,14 +169,13 @@ class ObjectEstimator:
 
     def _take(self, camera: str, time: float, problem: str, markers: list[DetectedMarker]) -> list[ObjectEstimate]:
         """Add what one image told to its look, and conclude what is over."""
-        together = self._config.together
         if not self._newest:
             # Before its first image, a camera is waited for like one that has just sent.
             self._newest = dict.fromkeys(self._calibration.cameras, time)
-        if np.isfinite(time):
-            self._newest[camera] = max(self._newest[camera], time)
+        self._newest[camera] = max(self._newest[camera], time)
+        together = self._config.together
         begun = self._concluded + 2 * together if self._look is None else self._look.time
-        if not time > begun - together:
+        if time <= begun - together:
             self.camera_counts[camera].add(problem or "image too late for its look")
             return []
         estimates = []

@@ -25,8 +25,9 @@ from her_robot.sim.hand_tasks import HandReachTask, hand_task
 from her_robot.sim.machine import JointMeasurement, SimulatedMachine, camera_in_model
 from her_robot.sim.trajectory import TrajectoryController
 
+HAND_CAMERA = "hand_camera"
 _VIEWS = {
-    "hand_camera": ViewConfig(position=(1.22, 0.62, 0.42), target=(0.99, 0.88, 0.16), field_of_view=45.0),
+    HAND_CAMERA: ViewConfig(position=(1.22, 0.62, 0.42), target=(0.99, 0.88, 0.16), field_of_view=45.0),
 }
 """Above the palm, from the side of the little finger."""
 
@@ -42,7 +43,8 @@ class SimulatedHandConfig:
     camera: CameraConfig = field(default_factory=CameraConfig)
     """Every camera."""
     views: dict[str, ViewConfig] = field(default_factory=lambda: dict(_VIEWS))
-    """Where the cameras stand, by name. The first looks on in tasks without an object, all look for an object."""
+    """Where the cameras stand, by name. All look for an object; in tasks without one, `hand_camera` alone looks on. It
+    is what reports show."""
     calibration: str = "shadow_hand_sim"
     """Of the cameras, in calibration/; what is printed on the object is taken from it."""
     joint_state_rate: float = 125.0
@@ -55,8 +57,8 @@ class SimulatedHandConfig:
     """Standard deviation of a joint velocity [rad/s]."""
 
     def __post_init__(self) -> None:
-        if not self.views:
-            raise ValueError("views: at least one camera is needed")
+        if HAND_CAMERA not in self.views:
+            raise ValueError(f"views: {HAND_CAMERA} is needed, found {', '.join(self.views) or 'none'}")
         for name in ("command_delay", "encoder_noise", "velocity_noise"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
@@ -226,8 +228,7 @@ class ReachingHand(SimulatedHand):
         if not isinstance(reach, HandReachTask):
             raise ConfigurationError(f"{task} has an object: not for a hand that is empty")
         self._task = reach
-        first = next(iter(config.views))
-        super().__init__(config, reach.contract, {first: config.views[first]}, None)
+        super().__init__(config, reach.contract, {HAND_CAMERA: config.views[HAND_CAMERA]}, None)
         self._tips = np.array([self.model.site(self.profile.model.tip_prefix + tip).id for tip in FINGERTIPS])
         self.reset(seed)
 

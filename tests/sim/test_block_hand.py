@@ -82,5 +82,5 @@ def test_markers_weigh_nothing_and_hide_on_demand(hand):
 def test_what_has_no_block_is_refused():
     with pytest.raises(ConfigurationError, match=r"hand_egg: the simulated hand .* holds a block in hand_block\*"):
         BlockHand(CONFIG, "hand_egg")
-    with pytest.raises(ValueError, match="at least one camera"):
+    with pytest.raises(ValueError, match="hand_camera is needed, found none"):
         dataclasses.replace(CONFIG, views={})
