@@ -377,7 +377,9 @@ class Evaluator(Node):
                 pairs = {pair.key: pair.value for pair in message.status[0].values}
                 self._status[topic.partition("/")[0]] = pairs
                 if topic == self._seeing_status:
-                    self._sent_to_policy |= {name: stamp for name in ("object", "goal") if pairs.get(name) == "seen"}
+                    seen = [name for name in ("object", "goal") if pairs.get(name) == "seen"]
+                    # What an image tells may be of the one before, if that had to wait for other cameras.
+                    self._sent_to_policy |= {name: float(pairs.get(f"{name}_s", stamp)) for name in seen}
             elif topic in self._topics.references:
                 self._references[topic] = np.array(message.position)
             elif message_type is PoseStamped:

@@ -97,7 +97,12 @@ def _outcome(estimate: ObjectEstimate | None) -> dict[str, str]:
     """Of a look that is over."""
     if estimate is None:
         return {}
-    values = {"object": estimate.outcome, "unseen_for_s": f"{estimate.unseen_for:.3f}", "lost": str(estimate.lost)}
+    values = {
+        "object": estimate.outcome,
+        "object_s": repr(estimate.time),
+        "unseen_for_s": f"{estimate.unseen_for:.3f}",
+        "lost": str(estimate.lost),
+    }
     for name, view in estimate.views.items():
         values |= {f"{name}.markers": str(view.markers), f"{name}.markers_used": str(view.used)}
         if view.error is not None:
