@@ -87,7 +87,7 @@ class BitFlipper:
         episode = torch.randint(held, (BATCH_SIZE,), generator=self._generator)
         step = torch.randint(self.bits, (BATCH_SIZE,), generator=self._generator)
         achieved, desired = self._achieved[:held], self._desired[:held]
-        goal, _ = hindsight_goals(achieved, desired, episode, step, self._relabel, self._generator)
+        goal, *_ = hindsight_goals(achieved, desired, episode, step, self._relabel, self._generator)
         action, state, next_state = self._actions[episode, step], achieved[episode, step], achieved[episode, step + 1]
         missed = (next_state != goal).any(dim=1).float()
         following = self._target(torch.cat([next_state, goal], dim=1)).max(dim=1).values

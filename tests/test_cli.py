@@ -121,6 +121,9 @@ def test_robots_and_faults_are_listed(command, name, capsys):
             "unknown randomization preset 'peng'; did you mean 'peng2017'",
         ),
         (["randomization", "fetch_push", "--preset", "none", "--episodes", "0"], "--episodes is 0; at least 1"),
+        (["randomization", "hand_block", "--preset", "dactil"], "'dactil'; did you mean 'dactyl'"),
+        (["randomization", "fetch_push", "--preset", "dactyl"], "the model has no actuator 'robot0:A_*'"),
+        (["randomization", "hand_block", "--preset", "nominal"], "camera_latency is not simulated for the hand"),
         (["demo", "fetch_swim"], "unknown task 'fetch_swim'"),
         (["bench", "train", "--budget", "-5"], "--budget is -5 s; it must be above 0"),
         (["bench", "train", "--task", "fetch_psh"], "unknown task 'fetch_psh'; did you mean 'fetch_push'"),
@@ -156,6 +159,18 @@ def test_randomization_prints_a_table_and_writes_pictures(capsys, tmp_path):
     drawn = written["drawn"]["physics.object_mass"]
     assert drawn["count"] == written["randomized_episodes"]
     assert 0.4 <= drawn["min"] < drawn["mean"] < drawn["max"] <= 1.5
+    for name in ("histograms.png", "scenes.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("task", "parameter"), [("hand_reach", "fingertip_bias"), ("hand_block", "object_size")])
+def test_randomization_shows_the_hand(task, parameter, capsys, tmp_path):
+    arguments = ["randomization", task, "--preset", "dactyl", "--episodes", "10", "--out", str(tmp_path)]
+    status, out, _ = _run(capsys, *arguments, "--json", str(tmp_path / "a.json"))
+    assert status == 0
+    assert all(word in out for word in (parameter, "link_mass", "26 draws", "± 1.2 m/s^2"))
+    drawn = json.loads((tmp_path / "a.json").read_text())["drawn"]
+    assert drawn["physics.joint_damping"]["count"] == 24 * 10
     for name in ("histograms.png", "scenes.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from her_robot.contract import CONTROL_PERIOD_S
 from her_robot.domain_rand.distribution import Range
+from her_robot.errors import ConfigurationError
 from her_robot.robot.gripper import GripperReference
 
 _GAPS = 0.0, 0.1
@@ -61,7 +62,8 @@ class ActuationConfig:
             raise ValueError(f"loss must lie in [0, 1), found [{self.loss.low}, {self.loss.high}]")
 
 
-_POSITIVE = ("scale", "axis_scale", "slew_limit", "finger_speed", "grip_lead")
+_OF_A_GRIPPER = ("finger_speed", "grip_lead")
+_POSITIVE = ("scale", "axis_scale", "slew_limit", *_OF_A_GRIPPER)
 
 
 class Actuation:
@@ -84,7 +86,13 @@ class Actuation:
             control_period: [s].
             motion_size: how many components of an action move the robot.
             has_gripper: whether a last component opens a gripper.
+
+        Raises:
+            ConfigurationError: the configuration asks for fingers of a gripper that there is not.
         """
+        for name in () if has_gripper else _OF_A_GRIPPER:
+            if getattr(config, name) != getattr(ActuationConfig(), name):
+                raise ConfigurationError(f"actuation: {name} is of a gripper; a hand has none")
         self._motion_size = motion_size
         self._config = config
         self._rng = rng

@@ -8,6 +8,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from her_robot.contract.hand import FINGERTIPS
 from her_robot.domain_rand.distribution import Range
 from her_robot.domain_rand.parameters import Operation, When
 from her_robot.domain_rand.preset import RandomizationPreset
@@ -86,6 +87,7 @@ class _Field:
 
 
 _XYZ, _FINGERS = ("x", "y", "z"), ("right", "left")
+_TIPS = tuple(f"{tip}.{axis}" for tip in FINGERTIPS for axis in _XYZ)
 
 FIELDS: dict[str, dict[str, _Field]] = {
     "actuation": {
@@ -122,6 +124,9 @@ FIELDS: dict[str, dict[str, _Field]] = {
         "finger_velocity_noise": _Field("m/s", 0, "add", "step", _FINGERS),
         "joint_noise": _Field("rad", 0, "add", "step"),
         "joint_velocity_noise": _Field("rad/s", 0, "add", "step"),
+        "rotation_bias": _Field("rad", 0, "add", axes=_XYZ),
+        "fingertip_noise": _Field("m", 0, "add", "step", _TIPS),
+        "fingertip_bias": _Field("m", 0, "add", axes=_TIPS),
     },
     "timing": {"lateness_rate": _Field("1/s", np.inf)},
     "pushes": {
@@ -142,7 +147,7 @@ FIELDS: dict[str, dict[str, _Field]] = {
     },
 }
 """Of each section, what is drawn. What is left out is no draw: it says how others act."""
-_OBJECT_FIELDS = ("position_", "yaw_", "occlusion_", "camera_", "dropout", "gripper_radius")
+_OBJECT_FIELDS = ("position_", "rotation_", "yaw_", "occlusion_", "camera_", "dropout", "gripper_radius")
 
 
 def describe(preset: RandomizationPreset, model: mujoco.MjModel, has_object: bool) -> list[Line]:
@@ -162,7 +167,8 @@ def describe(preset: RandomizationPreset, model: mujoco.MjModel, has_object: boo
     for section, fields in FIELDS.items():
         config = getattr(preset, section)
         for name, value in _active(section, config, fields, has_object):
-            if name == "camera_rate" and preset.nominal_fraction == 1.0:
+            # A hand's object is seen in every control period.
+            if name == "camera_rate" and (preset.nominal_fraction == 1.0 or not model.nmocap):
                 continue
             field = fields[name]
             if section == "actuation" and field.axes:
@@ -184,9 +190,11 @@ def _active(section: str, config: Any, fields: dict[str, _Field], has_object: bo
         if field.name not in fields:
             continue
         about_object = section == "sensing" and field.name.startswith(_OBJECT_FIELDS)
+        # A hand with an object is seen by its joints alone.
+        about_fingertips = section == "sensing" and field.name.startswith("fingertip_")
         value = getattr(config, field.name)
         differs = value != field.default or section == "pushes" or field.name == "camera_rate"
-        if differs and (has_object or not about_object):
+        if differs and (has_object or not about_object) and not (has_object and about_fingertips):
             yield field.name, value
 
 

@@ -1,7 +1,7 @@
 """What the sensors of a real hand do to a state before a policy sees it.
 
-Joints have noise; the object's pose has noise and a constant error. Rows are environments; a nominal row is seen as it
-is. Of `SensingConfig`, what belongs to a camera's timing is not simulated for the hand, and is refused.
+Joints have noise; fingertips and the object's pose have noise and a constant error. Rows are environments; a nominal row
+is seen as it is. Of `SensingConfig`, what belongs to a camera's timing is not simulated for the hand, and is refused.
 """
 
 from dataclasses import replace
@@ -11,10 +11,20 @@ import numpy as np
 
 from her_robot import rotations
 from her_robot.contract import HandObjectState, HandState
+from her_robot.contract.hand import FINGERTIPS
 from her_robot.domain_rand.sensing import SensingConfig
 from her_robot.errors import ConfigurationError
 
-_USED = ("position_noise", "position_bias", "rotation_noise", "joint_noise", "joint_velocity_noise")
+_USED = (
+    "position_noise",
+    "position_bias",
+    "rotation_noise",
+    "rotation_bias",
+    "joint_noise",
+    "joint_velocity_noise",
+    "fingertip_noise",
+    "fingertip_bias",
+)
 _OF_NO_EFFECT = ("camera_rate",)
 
 
@@ -35,6 +45,8 @@ class HandSensing:
         self._position_noise = np.zeros((num_envs, 1))
         self._position_bias = np.zeros((num_envs, 3))
         self._rotation_noise = np.zeros((num_envs, 1))
+        self._rotation_bias = np.zeros((num_envs, 3))
+        self._fingertip_bias = np.zeros((num_envs, len(FINGERTIPS), 3))
 
     def reset(self, row: int, nominal: bool, state: HandState, config: SensingConfig | None = None) -> dict[str, Any]:
         """Begin an episode of one row.
@@ -53,12 +65,18 @@ class HandSensing:
         self._position_noise[row] = config.position_noise.sample(rng)
         self._position_bias[row] = rng.normal(0.0, config.position_bias, 3) if config.position_bias else 0.0
         self._rotation_noise[row] = config.rotation_noise.sample(rng)
+        # What is off draws nothing: presets made before it was there keep their draws.
+        self._rotation_bias[row] = rng.normal(0.0, config.rotation_bias, 3) if config.rotation_bias else 0.0
+        shape = self._fingertip_bias[row].shape
+        self._fingertip_bias[row] = rng.normal(0.0, config.fingertip_bias, shape) if config.fingertip_bias else 0.0
         if nominal:
             return {}
         return {
             "position_noise": float(self._position_noise[row, 0]),
             "position_bias": self._position_bias[row].tolist(),
             "rotation_noise": float(self._rotation_noise[row, 0]),
+            "rotation_bias": self._rotation_bias[row].tolist(),
+            "fingertip_bias": self._fingertip_bias[row].tolist(),
         }
 
     def advance(self, state: HandState, periods: np.ndarray | float = 1.0) -> None:
@@ -74,12 +92,19 @@ class HandSensing:
             joint_position=state.joint_position + self._config.joint_noise * noise[0],
             joint_velocity=state.joint_velocity + self._config.joint_velocity_noise * noise[1],
             object=None if state.object is None else self._look(state.object),
+            fingertip_position=self._feel(state.fingertip_position),
         )
+
+    def _feel(self, fingertips: np.ndarray | None) -> np.ndarray | None:
+        if fingertips is None or not (self._config.fingertip_noise or self._config.fingertip_bias):
+            return fingertips
+        noise = self._config.fingertip_noise * self._rng.standard_normal(fingertips.shape)
+        return np.where(self._nominal[:, None, None], fingertips, fingertips + self._fingertip_bias + noise)
 
     def _look(self, obj: HandObjectState) -> HandObjectState:
         noise = self._rng.standard_normal((2, *obj.position.shape))
         position = obj.position + self._position_bias + self._position_noise * noise[0]
-        angles = self._rotation_noise * noise[1]
+        angles = self._rotation_bias + self._rotation_noise * noise[1]
         quaternion = rotations.multiply(rotations.from_euler(*angles.T), obj.quaternion)
         seen = ~self._nominal[:, None]
         return replace(

@@ -12,6 +12,7 @@ import numpy as np
 
 from her_robot.contract import ObjectState, RobotState
 from her_robot.domain_rand.distribution import Range
+from her_robot.errors import ConfigurationError
 from her_robot.robot.estimation import PoseTracker
 
 _HISTORY = 8
@@ -28,6 +29,17 @@ _DEVIATIONS = (
     "finger_velocity_noise",
     "joint_noise",
     "joint_velocity_noise",
+    "rotation_bias",
+    "fingertip_noise",
+    "fingertip_bias",
+)
+_OF_THE_HAND = (
+    "joint_noise",
+    "joint_velocity_noise",
+    "rotation_noise",
+    "rotation_bias",
+    "fingertip_noise",
+    "fingertip_bias",
 )
 
 
@@ -85,6 +97,12 @@ class SensingConfig:
     """Standard deviation of a joint's velocity, of the hand [rad/s]."""
     rotation_noise: Range = Range(0.0, 0.0)
     """Standard deviation of the orientation of an object in the hand, about each axis [rad]."""
+    rotation_bias: float = 0.0
+    """Standard deviation of a constant error of that orientation, about each axis [rad]."""
+    fingertip_noise: float = 0.0
+    """Standard deviation of a fingertip's position, of the hand, each axis [m]."""
+    fingertip_bias: float = 0.0
+    """Standard deviation of a constant error of each fingertip's position, each axis [m]."""
 
     def __post_init__(self) -> None:
         if self.camera_rate <= 0:
@@ -116,6 +134,14 @@ class Sensing:
     """The sensors of a batch of environments."""
 
     def __init__(self, config: SensingConfig, num_envs: int, control_period: float, rng: np.random.Generator) -> None:
+        """
+        Raises:
+            ConfigurationError: the configuration asks for something that only the hand has.
+            ValueError: a latency that is too long to be simulated.
+        """
+        for name in _OF_THE_HAND:
+            if getattr(config, name) != getattr(SensingConfig(), name):
+                raise ConfigurationError(f"sensing: {name} is of the hand; it is not simulated for the Fetch")
         longest = (_HISTORY - 1) * control_period - 1.0 / config.camera_rate
         if config.camera_latency.high > longest:
             raise ValueError(f"camera_latency must not exceed {longest:.3f} s, found {config.camera_latency.high}")

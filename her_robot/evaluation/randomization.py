@@ -9,24 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import mujoco
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from her_robot.configuration import write_atomically
-from her_robot.contract import contract_of
+from her_robot.contract import HandContract, contract_of
 from her_robot.domain_rand.description import Line, describe
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
-from her_robot.domain_rand.rendering import Appearance
+from her_robot.domain_rand.rendering import Appearance, RenderingConfig
 from her_robot.errors import HerRobotError
 from her_robot.evaluation.episodes import seeds_from
 from her_robot.evaluation.randomization_cost import Cost, measure_cost
 from her_robot.evaluation.report import write_json
+from her_robot.sim import hand_scene, scene
 from her_robot.sim.goal_env import BatchedGoalEnv
+from her_robot.sim.hand_robot import load_simulated_hand
+from her_robot.sim.hand_view import HandView
 from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
-from her_robot.sim.scene import CAMERA
-from her_robot.sim.tasks import fetch_task
 
 _NUM_ENVS = 50
 _SHEET_ROWS, _SHEET_COLUMNS = 3, 4
@@ -47,16 +49,17 @@ def randomization_command(options: argparse.Namespace) -> int:
     contract = contract_of(options.task)
     seeds_from(options.seed, options.episodes)
     preset = load_preset(options.preset)
-    lines = describe(preset, fetch_task(contract.task).model, contract.has_object)
+    env = BatchedGoalEnv(contract.task, min(options.episodes, _NUM_ENVS), 1, preset)
+    lines = describe(preset, env.simulation.task.model, contract.has_object)
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH
     print_lines(console, lines, f"{options.preset} in {contract.task}")
     share = preset.nominal_fraction
     console.print(f"{100 * share:.0f} % of the episodes are nominal: nothing is randomised in them.")
-    drawn, randomised = draw_episodes(contract.task, preset, options.episodes, options.seed)
-    robot = _simulated_robot(contract.task, preset, options.seed)
-    drawn |= draw_looks(robot, options.episodes, options.seed)
+    drawn, randomised = draw_episodes(env, options.episodes, options.seed)
+    robot, camera = _before_a_camera(contract.task, preset, options.seed)
+    drawn |= draw_looks(preset.rendering, robot.model, camera, options.episodes, options.seed)
     cost = measure_cost(contract.task, preset, options.seed) if options.cost else None
     if cost is not None:
         print_cost(console, cost)
@@ -106,13 +109,12 @@ def print_cost(console: Console, cost: Cost) -> None:
     )
 
 
-def draw_episodes(task: str, preset: RandomizationPreset, episodes: int, seed: int) -> tuple[Drawn, int]:
-    """Begin episodes, as training does.
+def draw_episodes(env: BatchedGoalEnv, episodes: int, seed: int) -> tuple[Drawn, int]:
+    """Begin episodes, as training does, and close the environment.
 
     Returns:
         What was drawn, and how many episodes were not nominal.
     """
-    env = BatchedGoalEnv(task, min(episodes, _NUM_ENVS), 1, preset)
     found: list[dict[str, dict[str, Any]]] = []
     while len(found) < episodes:
         env.reset(seed=None if found else seed)
@@ -121,9 +123,9 @@ def draw_episodes(task: str, preset: RandomizationPreset, episodes: int, seed: i
     return _gather(found[:episodes]), sum(map(bool, found[:episodes]))
 
 
-def draw_looks(robot: SimulatedRobot, episodes: int, seed: int) -> Drawn:
-    """Give a robot's model so many looks; what was drawn."""
-    appearance = Appearance(robot.config.rendering, robot.model, CAMERA)
+def draw_looks(rendering: RenderingConfig, model: mujoco.MjModel, camera: str, episodes: int, seed: int) -> Drawn:
+    """Give a model, seen by a camera of that name, so many looks; what was drawn."""
+    appearance = Appearance(rendering, model, camera)
     rng, found = np.random.default_rng(seed), []
     for _ in range(episodes):
         appearance.draw(rng)
@@ -147,8 +149,8 @@ def plot_histograms(drawn: Drawn, lines: Sequence[Line], title: str) -> bytes:
     return buffer.getvalue()
 
 
-def contact_sheet(robot: SimulatedRobot, seed: int) -> bytes:
-    """A PNG of what a robot's head camera sees in several episodes.
+def contact_sheet(robot: SimulatedRobot | HandView, seed: int) -> bytes:
+    """A PNG of what a robot's camera sees in several episodes.
 
     Raises:
         HerRobotError: there is no OpenGL to render with; the message names what to install.
@@ -161,12 +163,17 @@ def contact_sheet(robot: SimulatedRobot, seed: int) -> bytes:
     return cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-def _simulated_robot(task: str, preset: RandomizationPreset, seed: int) -> SimulatedRobot:
-    """The shipped robot before scenes that look as the preset says."""
+def _before_a_camera(task: str, preset: RandomizationPreset, seed: int) -> tuple[SimulatedRobot | HandView, str]:
+    """The shipped robot in scenes that look as the preset says, and its camera's name."""
+    width, height = _TILE
+    if isinstance(contract_of(task), HandContract):
+        camera = replace(load_simulated_hand("shadow_hand").camera, width=width, height=height)
+        return HandView(task, preset, camera), hand_scene.CAMERA
     config = load_simulated_robot("fetch")
     yaw = max(abs(preset.object_yaw.low), abs(preset.object_yaw.high))
-    camera = replace(config.camera, width=_TILE[0], height=_TILE[1])
-    return SimulatedRobot(replace(config, rendering=preset.rendering, camera=camera, object_yaw=yaw), task, seed)
+    camera = replace(config.camera, width=width, height=height)
+    config = replace(config, rendering=preset.rendering, camera=camera, object_yaw=yaw)
+    return SimulatedRobot(config, task, seed), scene.CAMERA
 
 
 def _gather(episodes: Sequence[Mapping[str, Mapping[str, Any]]]) -> Drawn:

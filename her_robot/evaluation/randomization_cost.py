@@ -34,7 +34,8 @@ def measure_cost(task: str, preset: RandomizationPreset, seed: int) -> Cost:
     """Play rounds of episodes with and without the preset, in turn; medians count."""
     presets = (None, replace(preset, nominal_fraction=0.0))
     envs = [BatchedGoalEnv(task, _NUM_ENVS, 1, each, AutoresetMode.DISABLED) for each in presets]
-    actions = np.random.default_rng(seed).uniform(-1.0, 1.0, (envs[0].contract.episode_steps, _NUM_ENVS, 4))
+    contract = envs[0].contract
+    actions = np.random.default_rng(seed).uniform(-1.0, 1.0, (contract.episode_steps, _NUM_ENVS, contract.action_size))
     for env in envs:
         env.reset(seed=seed)
     rounds = np.array([[_play(env, actions) for env in envs] for _ in range(_ROUNDS)])

@@ -29,8 +29,9 @@ class Batch:
     """(n,), summed over the steps between, discounted."""
     discounts: Tensor
     """(n,), what the value of `next_inputs` counts with."""
-    guide_actions: Tensor | None = None
-    """What the task's guide would do, (n, actions); None where it takes no part."""
+    example_actions: Tensor | None = None
+    """What the task's guide would do, or what achieved the goal, (n, actions), not numbers where there is neither; None
+    where nothing is imitated."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class ActorCritic(ABC, Generic[N, B]):
 
         Args:
             batch: what to learn from.
-            imitation: weight of the squared difference from the guide's actions.
+            imitation: weight of the squared difference from example actions.
 
         Returns:
             The critics' loss and, where the actor changed, the mean value of its actions before.

@@ -23,6 +23,9 @@ class NetworkConfig:
     positions: Literal["absolute", "relative"] = "absolute"
     """`relative` leaves out the horizontal coordinates of gripper, object and goal, so that what was learnt in one
     place holds in all: networks then see distances alone. It needs goal_difference."""
+    nearest_side: bool = False
+    """Name the axes of an object that looks alike from several sides, a block, so that they lie nearest to the world's:
+    what was learnt with one of them on top holds for all. It needs goal_difference."""
     history: int = 0
     """How many pairs of observation and action before the present observation the networks see as well: what is still
     under way, where actions or images are late. Each is one control period."""
@@ -74,7 +77,10 @@ class AgentConfig:
     entropy: float = 1.0
     """sac: aim of that tuning, as negative entropy for each action component."""
     imitation: float = 0.0
-    """Weight, at first, of the mean squared difference from the task's guide in the actor's loss."""
+    """Weight, at first, of the mean squared difference from an example in the actor's loss."""
+    imitation_of: Literal["guide", "hindsight"] = "guide"
+    """The example: what the task's guide would do, or, for a goal that the same episode achieved later, the action by
+    which it did: where actions are targets, as in hand tasks, that action leads to the goal from anywhere."""
     imitation_steps: int = 200_000
     """Environment steps over which that weight falls to 0."""
 
@@ -87,6 +93,9 @@ class ExplorationConfig:
     """Standard deviation of Gaussian noise on actions."""
     random_action: float = 0.3
     """Probability that an action is drawn uniformly instead."""
+    hold_steps: int = 1
+    """Control periods for which noise and random actions last. When it is above 1, noise also has another size in
+    every hold, up to `noise`: where actions are targets, it takes time to see what they achieve."""
     approach_episodes: float = 0.0
     """Share of training episodes that begin with the gripper going to the object; of no effect without an object."""
     approach_distance: float = 0.06
@@ -206,6 +215,7 @@ class TrainConfig:
             "agent.target_interval": self.agent.target_interval,
             "agent.actor_interval": self.agent.actor_interval,
             "agent.imitation_steps": self.agent.imitation_steps,
+            "exploration.hold_steps": self.exploration.hold_steps,
             "checkpoint_interval": self.checkpoint_interval,
             "evaluation.interval_steps": self.evaluation.interval_steps,
             "evaluation.episodes": self.evaluation.episodes,
@@ -230,8 +240,12 @@ class TrainConfig:
             raise ValueError(f"agent.gamma must lie between 0 and 1, found {self.agent.gamma}")
         if self.num_threads < 0 or self.warmup_steps < 0 or self.network.history < 0:
             raise ValueError("num_threads, warmup_steps and network.history must not be negative")
-        if self.network.positions == "relative" and not self.network.goal_difference:
-            raise ValueError("network.positions is relative: network.goal_difference must be true")
+        for name, wanted in {
+            "network.positions is relative": self.network.positions == "relative",
+            "network.nearest_side is true": self.network.nearest_side,
+        }.items():
+            if wanted and not self.network.goal_difference:
+                raise ValueError(f"{name}: network.goal_difference must be true")
         if not self.network.hidden_sizes or min(self.network.hidden_sizes) < 1:
             raise ValueError(f"network.hidden_sizes must be positive, found {list(self.network.hidden_sizes)}")
         if self.network.recurrent != "none":
@@ -239,9 +253,18 @@ class TrainConfig:
                 raise ValueError(f"network.recurrent is {self.network.recurrent}: network.history must be 0")
             if self.agent.algorithm == "sac":
                 raise ValueError(f"network.recurrent is {self.network.recurrent}: agent.algorithm must be ddpg or td3")
+            if self.agent.imitation and self.agent.imitation_of == "hindsight":
+                raise ValueError(
+                    f"network.recurrent is {self.network.recurrent}: agent.imitation_of must be guide, or "
+                    "agent.imitation 0"
+                )
             if self.network.recurrent_size < 1:
                 raise ValueError(f"network.recurrent_size must be above 0, found {self.network.recurrent_size}")
         contract = contract_of(self.task)
+        if self.network.nearest_side and not self.task.startswith("hand_block"):
+            raise ValueError(
+                f"network.nearest_side is for a block, which looks alike from all sides; {self.task} has none"
+            )
         if self.buffer_steps < self.num_envs * contract.episode_steps:
             raise ValueError(
                 f"buffer_steps is {self.buffer_steps}; one cycle of {self.num_envs} environments needs "
@@ -260,7 +283,7 @@ class TrainConfig:
                 )
         guided = {
             "exploration.guided_episodes": self.exploration.guided_episodes,
-            "agent.imitation": self.agent.imitation,
+            "agent.imitation": self.agent.imitation if self.agent.imitation_of == "guide" else 0.0,
         }
         for name, value in guided.items():
             if value and self.task not in GUIDES:

@@ -26,7 +26,7 @@ class Ddpg(Agent):
 
     def _update_actor(self, batch: Batch, imitation: float) -> Tensor | None:
         value = self.settle()
-        self._improver.start(self.critic, batch.inputs, batch.guide_actions, imitation)
+        self._improver.start(self.critic, batch.inputs, batch.example_actions, imitation)
         return value
 
     def settle(self) -> Tensor | None:

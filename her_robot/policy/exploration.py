@@ -1,5 +1,7 @@
 """Playing training episodes: what the policy would do, a guide here and there, and noise."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from her_robot.contract import Contract, FetchContract
@@ -46,11 +48,14 @@ class Explorer:
         approaching, guided_steps = self._draw_guidance()
         observations, achieved, actions = [observation["observation"]], [observation["achieved_goal"]], []
         truths = [env.true_observation()] if self._with_truth else []
+        noise = self._draw_noise()
         memory = policy.memory() if policy else EpisodeMemory(0, self._contract.action_size)
         for step in range(self._contract.episode_steps):
+            if step and step % self._config.hold_steps == 0:
+                noise = self._draw_noise()
             seen = observation["observation"]
             shown = truths[-1] if self._with_truth else seen
-            action = self._action(policy, memory, seen, shown, desired, approaching, step < guided_steps, alone)
+            action = self._action(policy, memory, seen, shown, desired, approaching, step < guided_steps, alone, noise)
             memory.record(seen, action)
             observation, *_ = env.step(action)
             observations.append(observation["observation"])
@@ -84,10 +89,9 @@ class Explorer:
         approaching: np.ndarray,
         guided: np.ndarray,
         alone: np.ndarray,
+        noise: "_Noise",
     ) -> np.ndarray:
-        rng, config, shape = self._rng, self._config, (len(observation), self._contract.action_size)
-        uniform = rng.uniform(-1.0, 1.0, shape)
-        own = policy.explore(observation, desired_goal, memory, rng, ~alone) if policy else uniform
+        own = policy.explore(observation, desired_goal, memory, self._rng, ~alone) if policy else noise.uniform
         action = own.copy()
         if approaching.any():
             towards, distance = approach_object(self._contract, observation)
@@ -95,7 +99,25 @@ class Explorer:
             action[approaching] = towards[approaching]
         if guided.any() and self._has_guide:
             action[guided] = guide_actions(self._contract, shown[guided], desired_goal[guided], self._with_truth)
-        action = np.clip(action + config.noise * rng.standard_normal(shape), -1.0, 1.0)
-        explores = rng.random(len(action)) < config.random_action
-        action = np.where(explores[:, None], uniform, action)
+        action = np.clip(action + noise.added, -1.0, 1.0)
+        action = np.where(noise.replaces[:, None], noise.uniform, action)
         return np.where(alone[:, None], own, action) if policy else action
+
+    def _draw_noise(self) -> "_Noise":
+        rng, config, shape = self._rng, self._config, (self._env.num_envs, self._contract.action_size)
+        uniform, added = rng.uniform(-1.0, 1.0, shape), config.noise * rng.standard_normal(shape)
+        replaces = rng.random(len(added)) < config.random_action
+        if config.hold_steps > 1:
+            added *= rng.random((len(added), 1))
+        return _Noise(uniform, added, replaces)
+
+
+class _Noise(NamedTuple):
+    """What exploration does to actions, for as long as it is held."""
+
+    uniform: np.ndarray
+    """Random actions (n, action_size)."""
+    added: np.ndarray
+    """Added to the policy's actions (n, action_size)."""
+    replaces: np.ndarray
+    """Where a random action is taken instead, boolean (n,)."""

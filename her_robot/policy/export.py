@@ -29,6 +29,8 @@ def export_bundle(learner: Learner, config: TrainConfig, preset: RandomizationPr
         "randomization": configuration.to_mapping(preset),
         "versions": versions(),
     }
+    if learner.inputs.sides is not None:
+        tensors["inputs.sides"] = learner.inputs.sides
     remembers = MemoryContract(config.network.history)
     if config.network.history:
         tensors["inputs.past_columns"] = learner.inputs.past_columns

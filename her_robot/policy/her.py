@@ -18,7 +18,7 @@ def hindsight_goals(
     config: RelabelConfig,
     generator: torch.Generator,
     last: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Goals for drawn transitions.
 
     Args:
@@ -31,8 +31,8 @@ def hindsight_goals(
         last: time up to which each episode counts, (episodes,); None where all count to their end.
 
     Returns:
-        Goals (n, g), and by which strategy each was chosen (n,): an index into `STRATEGIES`, or their number where
-        the goal was kept.
+        Goals (n, g); by which strategy each was chosen (n,): an index into `STRATEGIES`, or their number where the goal
+        was kept; and the time at which it was achieved (n,), of no meaning for goals that were desired.
     """
     shares = torch.tensor([getattr(config, name) for name in STRATEGIES], device=step.device)
     chance, when, whose = torch.rand((3, len(step)), generator=generator, device=step.device)
@@ -48,4 +48,4 @@ def hindsight_goals(
     times = torch.stack([future, end, any_time, any_time, any_time, any_time])
     time = times.gather(0, chosen[None])[0]
     is_desired = (chosen >= STRATEGIES.index("past_desired"))[:, None]
-    return torch.where(is_desired, desired[source], achieved[source, time]), chosen
+    return torch.where(is_desired, desired[source], achieved[source, time]), chosen, time

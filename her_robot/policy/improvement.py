@@ -69,13 +69,13 @@ class Improvement:
         self.config, self._average = config, average
         self.optimizer = adam(actor, config.learning_rate, moments)
 
-    def step(self, inputs: Tensor, guide_actions: Tensor | None, imitation: float) -> Tensor:
+    def step(self, inputs: Tensor, example_actions: Tensor | None, imitation: float) -> Tensor:
         """One step by the critics' present parameters; returns the mean value of the actor's actions before it.
 
         Args:
             inputs: (n, inputs + privileged), of which the actor sees what all see.
-            guide_actions: what the guide would do, (n, actions); None where it takes no part.
-            imitation: weight of the mean squared difference from the guide's actions.
+            example_actions: examples to imitate, (n, actions), not numbers where there is none; or None.
+            imitation: weight of the mean squared difference from them.
         """
         for critic in self.critics:
             critic.refresh()
@@ -83,8 +83,8 @@ class Improvement:
         actions = torch.tanh(outputs)
         value, gradient_of_value = value_gradient(self.critics, inputs, actions)
         gradient = (2.0 * self.config.action_l2) * actions
-        if guide_actions is not None:
-            gradient += (2.0 * imitation) * (actions - guide_actions)
+        if example_actions is not None:
+            gradient += (2.0 * imitation) * (actions - example_actions).nan_to_num_()
         gradient = gradient / actions.numel() - gradient_of_value / len(actions)
         self.actor.backward(tape, gradient * (1.0 - actions.square()))
         self._average(self.actor.gradient)
@@ -106,16 +106,18 @@ class Improver:
         self._process: _Beside | None = None
         self._value: Tensor | None = None
 
-    def start(self, critics: list[Perceptron], inputs: Tensor, guide_actions: Tensor | None, imitation: float) -> None:
+    def start(
+        self, critics: list[Perceptron], inputs: Tensor, example_actions: Tensor | None, imitation: float
+    ) -> None:
         """Begin an improvement; `critics` may change from now on. The arguments are those of `Improvement.step`."""
         for own, critic in zip(self._improvement.critics, critics, strict=True):
             own.parameters.copy_(critic.parameters)
         if self._beside and self._process is None:
             self._process = _Beside(self._improvement, inputs.shape)
         if self._process is not None and self._process.is_ready():
-            self._process.start(inputs, guide_actions, imitation)
+            self._process.start(inputs, example_actions, imitation)
             return
-        self._value = self._improvement.step(inputs, guide_actions, imitation)
+        self._value = self._improvement.step(inputs, example_actions, imitation)
 
     def finish(self, actor: Perceptron) -> Tensor | None:
         """Have `actor` take over the improvement that was begun; returns the mean value before it, None if none was.
@@ -150,10 +152,10 @@ class _Beside:
         self._connection, theirs = context.Pipe()
         self._inputs = torch.zeros(shape).share_memory_()
         actions = improvement.critics[0].inputs - shape[-1]
-        self._guide_actions = torch.zeros(shape[0], actions).share_memory_()
+        self._example_actions = torch.zeros(shape[0], actions).share_memory_()
         moments = improvement.optimizer.state[improvement.actor.parameters]
         of_improvement = (improvement.actor, improvement.critics, improvement.config, moments)
-        arguments = (theirs, *of_improvement, self._inputs, self._guide_actions)
+        arguments = (theirs, *of_improvement, self._inputs, self._example_actions)
         self._process = context.Process(target=_improve, args=arguments, name="improver", daemon=True)
         self._process.start()
         theirs.close()
@@ -169,11 +171,11 @@ class _Beside:
                 warnings.warn("no process beside this one could be started: training goes on, slower", stacklevel=2)
         return self._ready
 
-    def start(self, inputs: Tensor, guide_actions: Tensor | None, imitation: float) -> None:
+    def start(self, inputs: Tensor, example_actions: Tensor | None, imitation: float) -> None:
         self._inputs.copy_(inputs)
-        if guide_actions is not None:
-            self._guide_actions.copy_(guide_actions)
-        self._talk(lambda: self._connection.send((guide_actions is not None, imitation)))
+        if example_actions is not None:
+            self._example_actions.copy_(example_actions)
+        self._talk(lambda: self._connection.send((example_actions is not None, imitation)))
         self.is_busy = True
 
     def finish(self) -> float:
@@ -207,7 +209,7 @@ def _improve(
     config: AgentConfig,
     moments: Mapping[str, Tensor],
     inputs: Tensor,
-    guide_actions: Tensor,
+    example_actions: Tensor,
 ) -> None:
     """What the process does: a step for each message, until the connection ends."""
     # An interrupt at the terminal reaches both; the other process decides what becomes of it.
@@ -220,7 +222,7 @@ def _improve(
         connection.send(_READY)
         while True:
             guided, imitation = connection.recv()
-            connection.send(float(improvement.step(inputs, guide_actions if guided else None, imitation)))
+            connection.send(float(improvement.step(inputs, example_actions if guided else None, imitation)))
     except (EOFError, OSError):
         return
     except Exception:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from her_robot.contract import Contract, goal_difference, term_slice
+from her_robot.contract.symmetry import cube_rotations, show_nearest_side
 from her_robot.policy.config import NetworkConfig, NormalizerConfig
 from her_robot.policy.normalizer import Normalizer
 
@@ -45,6 +46,9 @@ class Inputs:
         if network.goal_difference:
             sizes["difference"] = contract.goal_size
         self._contract = contract
+        self.sides = cube_rotations().astype(np.float32) if network.nearest_side else None
+        """Rotations by which the object's axes may be named anew."""
+        self._sides = None if self.sides is None else torch.from_numpy(self.sides).to(device)
         self._achieved = term_slice(contract, contract.goal.name)
         self.normalizers = {name: Normalizer(size, normalizer, device) for name, size in sizes.items()}
         self.columns = np.arange(sum(sizes.values()))
@@ -96,6 +100,9 @@ class Inputs:
         return torch.cat([*(seen[name][..., run] for name, run in self._past_runs), parameters], dim=-1)
 
     def _normalized(self, observation: Tensor, goal: Tensor) -> dict[str, Tensor]:
+        if self._sides is not None:
+            goal = goal.expand(*observation.shape[:-1], goal.shape[-1])
+            observation, goal = show_nearest_side(self._contract, observation, goal, self._sides, torch)
         seen = {"observation": observation, "goal": goal}
         if "difference" in self.normalizers:
             seen["difference"] = goal_difference(self._contract, observation[..., self._achieved], goal, torch)
@@ -113,11 +120,15 @@ class Inputs:
             counts: which times count, boolean (n, T + 1); all by default.
         """
         times = np.ones(achieved.shape[:-1], bool) if counts is None else counts
+        # Differences are the same by whatever names; goals are named anew by what is achieved at first, and then.
+        missing = goal_difference(self._contract, achieved, desired[:, None])
+        if self.sides is not None:
+            desired = show_nearest_side(self._contract, observation[:, 0], desired, self.sides)[1]
+            observation, achieved = show_nearest_side(self._contract, observation, achieved, self.sides)
         parts = [self.normalizers["observation"].sums_of(observation[times])]
         goal = self.normalizers["goal"]
         parts.append(goal.sums_of(achieved[times]) + goal.sums_of(desired))
         if "difference" in self.normalizers:
-            missing = goal_difference(self._contract, achieved, desired[:, None])
             parts.append(self.normalizers["difference"].sums_of(missing[times]))
         return np.concatenate(parts)
 

@@ -15,7 +15,7 @@ from her_robot.policy.agent import Agent, Batch, Losses
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.ddpg import Ddpg, Td3
 from her_robot.policy.guide import guide_actions
-from her_robot.policy.her import hindsight_goals
+from her_robot.policy.her import STRATEGIES, hindsight_goals
 from her_robot.policy.inputs import Inputs
 from her_robot.policy.mirror import Mirror
 from her_robot.policy.processes import Processes
@@ -99,7 +99,7 @@ class Learner:
 
         Args:
             updates: how often.
-            imitation: weight of the squared difference from the guide's actions.
+            imitation: weight of the squared difference from example actions.
 
         Raises:
             TrainingDivergedError: a loss is no longer finite.
@@ -126,12 +126,12 @@ class Learner:
 
     def _updates(self, count: int, imitation: float) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Draw batches for some updates, and make them."""
-        guided = imitation > 0.0
+        imitates = imitation > 0.0
         if isinstance(self.agent, RecurrentDdpg):
-            for sequences in self._sequences(count, guided):
+            for sequences in self._sequences(count, imitates):
                 yield self.agent.update(sequences, imitation)
         else:
-            for batch in self._batches(count, guided):
+            for batch in self._batches(count, imitates):
                 yield self.agent.update(batch, imitation)
 
     def close(self) -> None:
@@ -154,28 +154,30 @@ class Learner:
         """Continue the draws of an earlier run."""
         self._generator.set_state(torch.from_numpy(state))
 
-    def _batches(self, count: int, guided: bool) -> list[Batch]:
-        """Transitions with goals in hindsight and, where it is `guided`, with what the guide would do about them."""
+    def _batches(self, count: int, imitates: bool) -> list[Batch]:
+        """Transitions with goals in hindsight and, where something is imitated, with examples of what to do."""
         size, episodes = self._config.batch_size, self.buffer.episodes
         episode, step = self.buffer.draw(count * size, self._generator)
-        goals = self._goals(episodes, episode, step)
+        goals, examples = self._goals(episodes, episode, step)
         rewards, discounts, ahead = self._returns(episodes, episode, step, goals)
         reflected = self._draw_reflected(len(step))
         goals = self._reflect("goal", goals, reflected)
         action = self._reflect("action", episodes.action[episode, step], reflected)
         inputs = (self._inputs_at(episodes, episode, time, goals, reflected) for time in (step, ahead))
         tensors = [*inputs, action, rewards, discounts]
-        if guided:
+        if imitates and self._config.agent.imitation_of == "hindsight":
+            tensors.append(self._reflect("action", examples, reflected))
+        elif imitates:
             tensors.append(self._guide_actions(episodes, episode, step, goals, reflected))
         parts = [tensor.view(count, size, *tensor.shape[1:]) for tensor in tensors]
         return [Batch(*(part[i] for part in parts)) for i in range(count)]
 
-    def _sequences(self, count: int, guided: bool) -> list[Sequences]:
+    def _sequences(self, count: int, imitates: bool) -> list[Sequences]:
         """Whole episodes, each with one goal: in hindsight it is one for a step that is drawn from it."""
         episodes, steps = self.buffer.episodes, self.contract.episode_steps
         size = max(1, round(self._config.batch_size / steps))
         episode, step = self.buffer.draw(count * size, self._generator)
-        goals, reflected = self._goals(episodes, episode, step), self._draw_reflected(len(episode))
+        goals, reflected = self._goals(episodes, episode, step)[0], self._draw_reflected(len(episode))
         # A row for each time of each episode, time first: as if they had been drawn one by one.
         times = torch.arange(steps + 1, device=self.device).repeat_interleave(len(episode))
         episode, goals = episode.repeat(steps + 1), goals.repeat(steps + 1, 1)
@@ -187,18 +189,23 @@ class Learner:
         inputs = self._inputs_at(episodes, episode, times, goals, reflected)
         previous = self._reflect("action", episodes.before(episode, times, 1)[1][:, 0], reflected)
         tensors = [inputs, previous, rewards, discounts, ahead, counts]
-        if guided:
+        if imitates:
             some = None if reflected is None else reflected[of_steps]
             at = episode[of_steps], times[of_steps], goals[of_steps], some
             tensors.append(self._guide_actions(episodes, *at))
         parts = [tensor.view(-1, count, size, *tensor.shape[1:]) for tensor in tensors]
         return [Sequences(*(part[:, i] for part in parts)) for i in range(count)]
 
-    def _goals(self, episodes: StoredEpisodes, episode: Tensor, step: Tensor) -> Tensor:
-        """Goals (n, goal_size) in hindsight, not reflected."""
+    def _goals(self, episodes: StoredEpisodes, episode: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        """Goals (n, goal_size) in hindsight, and the actions (n, action_size) that achieved them, not reflected.
+
+        Actions are NaN where a goal was not achieved later in the same episode.
+        """
         relabel, generator = self._config.relabel, self._generator
         achieved, desired = episodes.achieved_goal, episodes.desired_goal
-        return hindsight_goals(achieved, desired, episode, step, relabel, generator, episodes.last)[0]
+        goals, chosen, time = hindsight_goals(achieved, desired, episode, step, relabel, generator, episodes.last)
+        actions = episodes.action[episode, (time - 1).clamp_(min=0)]
+        return goals, actions.masked_fill((chosen > STRATEGIES.index("final"))[:, None], torch.nan)
 
     def _draw_reflected(self, size: int) -> Tensor | None:
         """Which of `size` rows shall be reflected, boolean (size,); None for none."""

@@ -38,8 +38,8 @@ class Sequences:
     """Time at which each step's target bootstraps, (T, n)."""
     counts: Tensor
     """1 where a step is learned from, 0 after an object is lost, (T, n)."""
-    guide_actions: Tensor | None = None
-    """What the task's guide would do, (T, n, actions); None where it takes no part."""
+    example_actions: Tensor | None = None
+    """What the task's guide would do, (T, n, actions); None without."""
 
 
 class RecurrentNetwork:
@@ -188,8 +188,8 @@ class RecurrentDdpg(ActorCritic[RecurrentNetwork, Sequences]):
         value = torch.stack([_judged(critic, inputs, previous, actions) for critic in self.critic]).amin(0)
         value = _mean(value, batch.counts)
         loss = self._config.action_l2 * _mean(actions.square().mean(-1), batch.counts) - value
-        if batch.guide_actions is not None:
-            loss = loss + imitation * _mean((actions - batch.guide_actions).square().mean(-1), batch.counts)
+        if batch.example_actions is not None:
+            loss = loss + imitation * _mean((actions - batch.example_actions).square().mean(-1), batch.counts)
         self._descend(self.actor, self._actor_optimizer, loss)
         for critic in self.critic:
             critic.freeze(False)

@@ -58,8 +58,8 @@ class Sac(Agent):
         temperature = float(self._log_temperature.exp())
         count = len(actions)
         gradient = 2.0 * self._config.action_l2 * actions
-        if batch.guide_actions is not None:
-            gradient += (2.0 * imitation) * (actions - batch.guide_actions)
+        if batch.example_actions is not None:
+            gradient += (2.0 * imitation) * (actions - batch.example_actions).nan_to_num_()
         gradient = gradient / actions.numel() - gradient_of_value / count
         # Through tanh, and of log probability: d(-log(1 - tanh(x)^2))/dx = 2 tanh(x).
         before = gradient * (1.0 - actions.square()) + (temperature / count) * 2.0 * actions

@@ -50,8 +50,9 @@ def _slack_tendons(model: mujoco.MjModel) -> set[str]:
 
 
 def _is_decoration(geom: mujoco.MjsGeom) -> bool:
-    """Whether a geom of a robot's body, whose inertia is given, neither touches anything nor weighs."""
-    return geom.contype == 0 and geom.conaffinity == 0 and geom.name.startswith("robot0:V_")
+    """Whether a geom neither touches anything nor weighs: the inertia of a robot's body is given."""
+    weighs = geom.mass != 0.0 and not geom.name.startswith("robot0:V_")
+    return geom.contype == 0 and geom.conaffinity == 0 and not weighs
 
 
 def _delete(spec: mujoco.MjSpec, elements) -> None:

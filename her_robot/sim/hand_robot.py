@@ -20,16 +20,10 @@ from her_robot.robot.hand_joints import ACTUATORS, HandJoints
 from her_robot.robot.hand_profile import load_hand_profile
 from her_robot.rotations import to_matrix
 from her_robot.sim.camera import OPTICAL_FROM_GL, CameraConfig
-from her_robot.sim.hand_scene import HandSceneConfig, ViewConfig, compile_hand_scene
+from her_robot.sim.hand_scene import HAND_CAMERA, ONLOOKER, HandSceneConfig, ViewConfig, compile_hand_scene
 from her_robot.sim.hand_tasks import HandReachTask, hand_task
 from her_robot.sim.machine import JointMeasurement, SimulatedMachine, camera_in_model
 from her_robot.sim.trajectory import TrajectoryController
-
-HAND_CAMERA = "hand_camera"
-_VIEWS = {
-    HAND_CAMERA: ViewConfig(position=(1.22, 0.62, 0.42), target=(0.99, 0.88, 0.16), field_of_view=45.0),
-}
-"""Above the palm, from the side of the little finger."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,7 @@ class SimulatedHandConfig:
     """Servos."""
     camera: CameraConfig = field(default_factory=CameraConfig)
     """Every camera."""
-    views: dict[str, ViewConfig] = field(default_factory=lambda: dict(_VIEWS))
+    views: dict[str, ViewConfig] = field(default_factory=lambda: {HAND_CAMERA: ONLOOKER})
     """Where the cameras stand, by name. All look for an object; in tasks without one, `hand_camera` alone looks on. It
     is what reports show."""
     calibration: str = "shadow_hand_sim"

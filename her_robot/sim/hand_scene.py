@@ -14,7 +14,8 @@ from her_robot.sim.camera import MountError
 from her_robot.sim.machine import camera_in_model
 from her_robot.sim.prints import dress_object
 
-OBJECT = "object"
+OBJECT, HAND_CAMERA = "object", "hand_camera"
+CAMERA = camera_in_model(HAND_CAMERA)
 _BLOCK_MODEL = "gymnasium_robotics:hand/manipulate_block.xml"
 """The same hand, with a block."""
 _GOAL_BODY = "target"
@@ -66,6 +67,10 @@ class ViewConfig:
             raise ValueError("position must not be straight above or below target")
 
 
+ONLOOKER = ViewConfig(position=(1.22, 0.62, 0.42), target=(0.99, 0.88, 0.16), field_of_view=45.0)
+"""Above the palm, from the side of the little finger."""
+
+
 @dataclass(frozen=True)
 class HandSceneConfig:
     """What differs from the model that policies are trained in."""
@@ -105,14 +110,19 @@ def compile_hand_scene(
             spec.delete(spec.site(name))
     else:
         _dress_block(spec, block)
+    add_cameras(spec, views, width, height)
+    # Servos may be stiffer than an explicit integration of their damping could stand.
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    return spec.compile()
+
+
+def add_cameras(spec: mujoco.MjSpec, views: Mapping[str, ViewConfig], width: int, height: int) -> None:
+    """Add cameras by their names, for images of that size [px]."""
     for name, view in views.items():
         _add_camera(spec, camera_in_model(name), view)
     spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
     spec.visual.quality.offsamples = 0
     spec.visual.map.znear = 0.01
-    # Servos may be stiffer than an explicit integration of their damping could stand.
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    return spec.compile()
 
 
 def _make_servos(spec: mujoco.MjSpec, profile: HandProfile, config: HandSceneConfig) -> None:

@@ -5,28 +5,29 @@ import dataclasses
 import pytest
 
 from her_robot import configuration
-from her_robot.contract import FETCH_CONTRACTS
+from her_robot.contract import FETCH_CONTRACTS, HAND_CONTRACTS, contract_of
 from her_robot.domain_rand.description import FIELDS, describe
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.errors import ConfigurationError
 from her_robot.resources import share_directory
+from her_robot.sim.hand_tasks import hand_task
 from her_robot.sim.tasks import fetch_task
 
 PRESETS = sorted(path.stem for path in (share_directory() / "config" / "randomization").glob("*.yaml"))
+OF_THE_HAND = "dactyl", "hand", "hand_reach"
 NO_DRAW = {"camera_position", "gripper_clearance", "drift_time", "blind_finger"}
 """Fields of the sensing section that say how others act."""
 
 
 def _describe(preset, task="fetch_push"):
-    contract = FETCH_CONTRACTS[task]
-    return {
-        f"{line.section}.{line.name}": line for line in describe(preset, fetch_task(task).model, contract.has_object)
-    }
+    contract = contract_of(task)
+    model = (hand_task if task in HAND_CONTRACTS else fetch_task)(task).model
+    return {f"{line.section}.{line.name}": line for line in describe(preset, model, contract.has_object)}
 
 
 @pytest.mark.parametrize("task", FETCH_CONTRACTS)
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_shipped_preset_fits_every_task(preset, task):
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name not in OF_THE_HAND])
+def test_every_shipped_preset_of_the_fetch_fits_every_task(preset, task):
     lines = _describe(load_preset(preset), task)
     assert all(line.low is None or line.low <= line.high for line in lines.values())
     if preset != "none":
@@ -52,6 +53,35 @@ def test_peng_as_published():
     # Stiffness goes with the inverse square of the time constant: gains of 0.5 to 2.
     assert (weld.high**-2, weld.low**-2) == (pytest.approx(0.5, rel=1e-4), pytest.approx(2.0, rel=1e-4))
     assert (lines["timing.lateness_rate"].low, lines["timing.lateness_rate"].high) == (125.0, 1000.0)
+
+
+@pytest.mark.parametrize("task", HAND_CONTRACTS)
+def test_dactyl_as_published(task):
+    lines = _describe(load_preset("dactyl"), task)
+    table_1 = {
+        "link_mass": (0.5, 1.5, "uniform"),
+        "friction": (0.7, 1.3, "uniform"),
+        "joint_damping": (0.3, 3.0, "log_uniform"),
+        "actuator_gain": (0.75, 1.5, "log_uniform"),
+    }
+    if contract_of(task).has_object:
+        table_1 |= {"object_size": (0.95, 1.05, "uniform"), "object_mass": (0.5, 1.5, "uniform")}
+    described = {f"physics.{name}" for name in (*table_1, "gravity")}
+    assert {name for name in lines if name.startswith("physics.")} == described
+    for name, expected in table_1.items():
+        line = lines[f"physics.{name}"]
+        assert (line.low, line.high, line.distribution, line.operation) == (*expected, "scale")
+    assert lines["physics.gravity"].distribution == "normal, mean 0, σ 0.4"
+    each = {"joint_damping": 24, "actuator_gain": 20}
+    assert {name: len(lines[f"physics.{name}"].components) for name in each} == each
+
+
+def test_what_is_not_there_is_not_listed():
+    reach, block = (_describe(load_preset("dactyl"), task) for task in ("hand_reach", "hand_block"))
+    assert len(reach["sensing.fingertip_bias"].components) == 15
+    assert not any(name.startswith(("sensing.rotation", "sensing.position", "pushes")) for name in reach)
+    assert {"sensing.rotation_bias", "sensing.position_bias", "pushes.force"} <= block.keys()
+    assert not any("fingertip" in name or "camera_rate" in name for name in block)
 
 
 def test_what_is_not_randomised_is_not_listed():

@@ -66,7 +66,7 @@ def test_a_batch_holds_the_truth_behind_what_the_actor_sees(played, mirrored):
     names = [f"physics.{i}" for i in range(played.parameters.shape[1])]
     learner = Learner(contract_of("fetch_push"), config, parameters=names)
     learner.take_in(played)
-    (batch,) = learner._batches(1, guided=False)
+    (batch,) = learner._batches(1, imitates=False)
     inputs = learner.inputs
     assert batch.inputs.shape[1] == inputs.size + inputs.privileged_size
     truth, drawn = torch.from_numpy(played.truth).flatten(0, 1), torch.from_numpy(played.parameters)

@@ -16,17 +16,17 @@ from her_robot.policy.learner import Learner
 from her_robot.policy.replay import Episodes
 
 
-def _learner(*overrides, task="fetch_push"):
+def _learner(*overrides, task="fetch_push", steps=50):
     config = load_config(task, None, ["network.hidden_sizes=[32, 16]", *overrides])
     contract = CONTRACTS[task]
     learner = Learner(contract, config)
     rng = np.random.default_rng(0)
     learner.take_in(
         Episodes(
-            rng.normal(size=(4, 51, contract.observation_size)).astype(np.float32),
-            rng.normal(size=(4, 51, contract.goal_size)).astype(np.float32),
+            rng.normal(size=(4, steps + 1, contract.observation_size)).astype(np.float32),
+            rng.normal(size=(4, steps + 1, contract.goal_size)).astype(np.float32),
             rng.normal(size=(4, contract.goal_size)).astype(np.float32),
-            rng.uniform(-1, 1, (4, 50, contract.action_size)).astype(np.float32),
+            rng.uniform(-1, 1, (4, steps, contract.action_size)).astype(np.float32),
         )
     )
     return learner, config
@@ -62,6 +62,20 @@ def test_acts_as_the_network_does(tmp_path, override):
     acted = learner.policy().act(observation, goal, learner.policy().memory())
     np.testing.assert_allclose(bundle.act(observation, goal), acted, atol=1e-5)
     np.testing.assert_allclose(bundle.act(observation[0], goal[0]), bundle.act(observation, goal)[0], atol=1e-6)
+
+
+def test_a_block_from_all_sides_as_the_network_does(tmp_path):
+    from her_robot.domain_rand.preset import load_preset
+
+    task = "hand_block_rotate_z"
+    learner, config = _learner("network.nearest_side=true", task=task, steps=100)
+    export_bundle(learner, config, load_preset("none")).save(tmp_path)
+    bundle = PolicyBundle.load(tmp_path, task)
+    rng = np.random.default_rng(1)
+    observation, goal = rng.normal(size=(50, bundle.contract.observation_size)), rng.normal(size=(50, 7))
+    acted = learner.policy().act(observation, goal, learner.policy().memory())
+    np.testing.assert_allclose(bundle.act(observation, goal), acted, atol=1e-4)
+    np.testing.assert_allclose(bundle.act(observation[0], goal[0]), bundle.act(observation, goal)[0], atol=1e-5)
 
 
 @pytest.fixture

@@ -59,6 +59,25 @@ def test_what_knows_a_table_is_refused_for_the_hand(override):
         load_config("hand_block", None, [override])
 
 
+@pytest.mark.parametrize(
+    ("task", "overrides", "message"),
+    [
+        ("hand_reach", ["network.nearest_side=true"], r"is for a block, .*; hand_reach has none"),
+        ("hand_block", ["network.nearest_side=true", "network.goal_difference=false"], r"goal_difference must be true"),
+        ("hand_reach", ["agent.imitation=1", "agent.imitation_of=guide"], r"hand_reach has no guide"),
+        (
+            "hand_reach",
+            ["agent.imitation=1", "agent.imitation_of=hindsight", "network.recurrent=lstm"],
+            r"must be guide",
+        ),
+        ("hand_reach", ["exploration.hold_steps=0"], r"exploration.hold_steps must be above 0"),
+    ],
+)
+def test_what_does_not_go_together(task, overrides, message):
+    with pytest.raises(ConfigurationError, match=message):
+        load_config(task, None, overrides)
+
+
 def test_variants_take_the_preset_of_their_task():
     variant = load_config("hand_egg_rotate_touch", None, [])
     assert variant.task == "hand_egg_rotate_touch"

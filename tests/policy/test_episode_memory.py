@@ -74,7 +74,7 @@ def test_replay_looks_back_as_the_memory_does():
 def test_a_batch_sees_the_window_of_its_transition_with_one_goal(positions):
     """Actions are unlike each other, so a transition is known by its own."""
     learner, episodes = _learner("replay.mirrored=false", f"network.positions={positions}", "agent.n_step=2")
-    (batch,) = learner._batches(1, guided=False)
+    (batch,) = learner._batches(1, imitates=False)
     columns, past = len(learner.inputs.columns), 3 * (len(learner.inputs.past_columns) + 4)
     assert batch.inputs.shape[1] == learner.inputs.size == columns + past
     assert len(learner.inputs.past_columns) == {"relative": 24, "absolute": 28}[positions]

@@ -88,3 +88,21 @@ def test_open_fingers_stay_above_what_they_are_not_over():
     assert action[0, 2] > 0 > action[1, 2]
     np.testing.assert_allclose(action[:, 3], 1.0)
     np.testing.assert_allclose(distance, np.hypot([0.1, 0.001], 0.05))
+
+
+def test_noise_that_is_held_stays_for_so_many_steps_and_differs_in_size():
+    episodes = _play("fetch_reach", num_envs=40, noise=0.2, hold_steps=20)
+    holds = np.split(episodes.action, [20, 40], axis=1)
+    for hold in holds:
+        np.testing.assert_array_equal(hold, np.broadcast_to(hold[:, :1], hold.shape))
+    assert not np.isclose(holds[0][:, 0], holds[1][:, 0]).any()
+    sizes = np.array([hold[:, 0].std(axis=1) for hold in holds])
+    assert sizes.max() < 0.5
+    assert sizes.min() < 0.02
+    # Scaled by a uniform draw, a variance is a third.
+    assert np.sqrt(np.mean([np.square(hold[:, 0]).mean() for hold in holds])) == pytest.approx(0.2 / 3**0.5, abs=0.015)
+
+
+def test_random_actions_are_held_as_well():
+    episodes = _play("fetch_reach", random_action=1.0, hold_steps=10)
+    assert (np.abs(np.diff(episodes.action, axis=1)).max(axis=(0, 2)) > 0).nonzero()[0].tolist() == [9, 19, 29, 39]

@@ -17,7 +17,7 @@ def _episodes(count=3, steps=4):
 def _relabel(of_episode, step, **shares):
     generator = torch.Generator().manual_seed(0)
     config = RelabelConfig(**{"future": 0.0, **shares})
-    return hindsight_goals(*_episodes(), of_episode, step, config, generator)
+    return hindsight_goals(*_episodes(), of_episode, step, config, generator)[:2]
 
 
 def _drawn(size=4000):
@@ -90,7 +90,7 @@ def test_goals_come_from_the_time_before_an_object_was_lost(strategy):
     episode = torch.randint(3, (4000,), generator=generator)
     step = (torch.rand(4000, generator=generator) * (last[episode] + 1).clamp(max=4)).long()
     config = RelabelConfig(**{"future": 0.0, strategy: 1.0})
-    goals, _ = hindsight_goals(achieved, desired, episode, step, config, generator, last)
+    goals, *_ = hindsight_goals(achieved, desired, episode, step, config, generator, last)
     source, time = goals.long().T
     assert (time <= last[source]).all()
     assert set(time[source == 1].tolist()) == (
@@ -99,3 +99,12 @@ def test_goals_come_from_the_time_before_an_object_was_lost(strategy):
     if strategy == "future":
         # The step in which the object falls has no future: its goal is where it last was.
         assert (time >= torch.minimum(step + 1, last[episode])).all()
+
+
+def test_the_time_at_which_a_goal_was_achieved():
+    achieved, desired = _episodes()
+    episode, step = _drawn()
+    config, generator = RelabelConfig(future=0.5, final=0.5), torch.Generator().manual_seed(0)
+    goals, _, time = hindsight_goals(achieved, desired, episode, step, config, generator)
+    assert torch.equal(goals, achieved[episode, time])
+    assert (time > step).all()

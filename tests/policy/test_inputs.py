@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from her_robot import rotations
 from her_robot.contract import CONTRACTS, FETCH_CONTRACTS, term_slice
 from her_robot.policy.config import NetworkConfig, NormalizerConfig
 from her_robot.policy.inputs import Inputs
@@ -55,3 +56,24 @@ def test_a_snapshot_stays_as_it_is():
     inputs.add(inputs.sums_of(np.ones((1, 51, 25)), np.ones((1, 51, 3)), np.ones((1, 3))))
     assert torch.equal(snapshot(observation, goal), before)
     assert not torch.equal(inputs(observation, goal), before)
+
+
+def test_a_block_is_seen_alike_from_all_sides():
+    task = "hand_block_rotate_z"
+    contract = CONTRACTS[task]
+    inputs = Inputs(contract, NormalizerConfig(), NetworkConfig(nearest_side=True), torch.device("cpu"))
+    pose, spin = (term_slice(contract, name) for name in ("object_pose", "object_angular_vel"))
+    rng = np.random.default_rng(0)
+    episodes = rng.normal(size=(6, 101, contract.observation_size)).astype(np.float32)
+    inputs.add(inputs.sums_of(episodes, episodes[..., pose], episodes[:, -1, pose]))
+    observation, goal = torch.from_numpy(episodes[0, :9]), torch.from_numpy(episodes[1, :9, pose])
+    # A quarter turn about the block's own z axis: what was x is y.
+    quarter = torch.tensor([0.5**0.5, 0.0, 0.0, 0.5**0.5]).expand(9, 4)
+    turned, turned_goal = observation.clone(), goal.clone()
+    turned[:, pose.start + 3 : pose.stop] = rotations.multiply(observation[:, pose][:, 3:], quarter, torch)
+    turned_goal[:, 3:] = rotations.multiply(goal[:, 3:], quarter, torch)
+    turned[:, spin] = torch.stack(
+        [observation[:, spin][:, 1], -observation[:, spin][:, 0], observation[:, spin][:, 2]], -1
+    )
+    torch.testing.assert_close(inputs(turned, turned_goal), inputs(observation, goal), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(inputs(turned, goal), inputs(observation, goal), atol=1e-2)

@@ -75,3 +75,50 @@ def test_normalisers_do_not_see_what_has_fallen():
     times = 51
     assert going_on.inputs.normalizers["observation"].sums[-1] == 2 * times
     assert ending.inputs.normalizers["observation"].sums[-1] == times + FALLS_AT
+
+
+def _held(task="hand_reach", **shares):
+    """A learner that has seen episodes in which every action is its own time, and every goal as well."""
+    overrides = ["network.hidden_sizes=[8]", "buffer_steps=800", "batch_size=400", "agent.imitation_of=hindsight"]
+    learner = Learner(
+        contract_of(task), load_config(task, None, [*overrides, "agent.imitation=1", *shares.get("more", [])])
+    )
+    contract = learner.contract
+    times = np.arange(contract.episode_steps + 1, dtype=np.float32)
+    observation = np.tile(times[None, :, None], (2, 1, contract.observation_size))
+    achieved = np.tile(times[None, :, None], (2, 1, contract.goal_size))
+    action = np.tile(times[None, :-1, None] / 100.0, (2, 1, contract.action_size))
+    learner.take_in(Episodes(observation, achieved, np.full((2, contract.goal_size), -1.0, np.float32), action))
+    return learner
+
+
+def test_an_example_is_the_action_that_achieved_the_goal():
+    learner = _held()
+    episode, step = learner.buffer.draw(400, learner._generator)
+    goals, actions = learner._goals(learner.buffer.episodes, episode, step)
+    desired = goals[:, 0] == -1.0
+    assert 0.1 < desired.float().mean() < 0.3
+    assert actions[desired].isnan().all()
+    assert (goals[~desired, 0] > step[~desired]).all()
+    torch.testing.assert_close(actions[~desired], ((goals[~desired] - 1.0) / 100.0)[:, :1].expand(-1, 20))
+
+
+def test_what_has_no_example_is_not_drawn_anywhere():
+    """Transitions without an example change the actor as they would without imitation."""
+    more = [f"relabel.{name}={share}" for name, share in (("future", 0), ("past_desired", 1))]
+    actors = []
+    for imitation in (0.0, 10.0):
+        learner = _held(more=more)
+        learner.learn(4, imitation)
+        actors.append(learner.agent.actor.parameters.clone())
+    assert torch.equal(*actors)
+
+
+def test_the_actor_is_drawn_towards_its_examples():
+    learner = _held()
+    observation = np.full((1, learner.contract.observation_size), 10.0, np.float32)
+    goal = np.full((1, learner.contract.goal_size), 41.0, np.float32)
+    learner.learn(600, 10.0)
+    policy = learner.policy()
+    action = policy.act(observation, goal, policy.memory())
+    assert np.abs(action - 0.4).max() < 0.1

@@ -124,7 +124,7 @@ def test_the_actor_climbs_the_critics_value():
 @pytest.mark.parametrize("asymmetric", ["true", "false"])
 def test_sequences_are_whole_episodes_with_one_goal(mirrored, asymmetric):
     learner, _ = _learner(f"replay.mirrored={mirrored}", f"network.asymmetric={asymmetric}", "agent.n_step=2")
-    first, second = learner._sequences(2, guided=True)
+    first, second = learner._sequences(2, imitates=True)
     assert first.inputs.shape[:2] == second.inputs.shape[:2] == (51, 4)
     assert first.rewards.shape == first.counts.shape == (50, 4)
     episodes, every = learner.buffer.episodes, torch.ones(8, dtype=torch.bool)
@@ -154,7 +154,7 @@ def _independent_of_goal(learner):
 
 def test_the_goal_is_the_same_at_all_times_and_so_are_its_rewards():
     learner, _ = _learner("replay.mirrored=false", "network.positions=absolute", "network.goal_difference=true")
-    (sequences,) = learner._sequences(1, guided=False)
+    (sequences,) = learner._sequences(1, imitates=False)
     goals = sequences.inputs[:, :, 25:28]
     assert torch.equal(goals, goals[:1].expand_as(goals))
 
@@ -166,7 +166,7 @@ def test_nothing_is_learned_after_an_object_is_lost():
     achieved[:, 20:, 2] = 0.1
     learner.buffer.add(Episodes(episodes.observation, achieved, episodes.desired_goal, episodes.action))
     learner.buffer.add(Episodes(episodes.observation, achieved, episodes.desired_goal, episodes.action))
-    (sequences,) = learner._sequences(1, guided=False)
+    (sequences,) = learner._sequences(1, imitates=False)
     assert sequences.counts.sum(0).tolist() == [20.0] * 4
 
 

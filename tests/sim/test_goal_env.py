@@ -9,7 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
-from her_robot.contract import CONTRACTS, FETCH_CONTRACTS, contract_of
+from her_robot.contract import CONTRACTS, FETCH_CONTRACTS, HAND_CONTRACTS, contract_of
 from her_robot.domain_rand.distribution import Range
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.domain_rand.pushes import PushConfig
@@ -208,8 +208,43 @@ def test_hands_are_randomised_and_repeat_themselves(task):
     np.testing.assert_array_equal(_rollout(unchanged, 5, 8), _rollout(BatchedGoalEnv(task, 3), 5, 8))
 
 
+@pytest.mark.parametrize("task", HAND_CONTRACTS)
+def test_dactyl_draws_what_is_published_and_an_episode_runs(task):
+    env = BatchedGoalEnv(task, 2, randomization=load_preset("dactyl"))
+    nominal = env.simulation.task.model
+    links = [body for body in range(nominal.nbody) if nominal.body(body).name.startswith("robot0:")]
+    env.reset(seed=0)
+    for row, drawn in zip(env.simulation.rows, env.drawn, strict=True):
+        mass = row.model.body_mass[links] / nominal.body_mass[links]
+        assert 0.5 <= mass.min() < 0.7 < 1.3 < mass.max() <= 1.5
+        damping = row.model.dof_damping[:24] / nominal.dof_damping[:24]
+        assert 0.3 <= damping.min() < 0.6 < 1.5 < damping.max() <= 3.0
+        gain = row.model.actuator_gainprm[:, 0] / nominal.actuator_gainprm[:, 0]
+        np.testing.assert_allclose(row.model.actuator_biasprm[:, 1], gain * nominal.actuator_biasprm[:, 1])
+        assert 0.75 <= gain.min() < gain.max() <= 1.5
+        assert 0.7 <= row.model.geom("robot0:C_palm0").friction[0] <= 1.3
+        assert (np.abs(row.model.opt.gravity - nominal.opt.gravity) <= 1.2).all()
+        assert drawn["actuation"]["delay_steps"] in (0, 1, 2)
+        assert 250.0 <= drawn["timing"]["lateness_rate"] <= 2000.0
+        if env.contract.has_object:
+            size = row.model.geom("object").size[0] / nominal.geom("object").size[0]
+            assert 0.95 <= size <= 1.05
+            assert size == pytest.approx(drawn["physics"]["object_size"])
+            assert 0.0125 <= drawn["pushes"]["rate"] <= 1.25
+    for _ in range(5):
+        observation, *_ = env.step(env.action_space.sample())
+        assert np.isfinite(observation["observation"]).all()
+    env.close()
+
+
 def test_what_a_hand_cannot_have_randomised_is_refused():
     with pytest.raises(ConfigurationError, match="camera_latency is not simulated for the hand"):
         BatchedGoalEnv("hand_block", 1, randomization=load_preset("robot_loop"))
+    with pytest.raises(ConfigurationError, match="finger_speed is of a gripper; a hand has none"):
+        BatchedGoalEnv("hand_block", 1, randomization=load_preset("robot_loop_pick"))
+    with pytest.raises(ConfigurationError, match="joint_noise is of the hand; it is not simulated for the Fetch"):
+        BatchedGoalEnv("fetch_push", 1, randomization=load_preset("hand"))
+    with pytest.raises(ConfigurationError, match="the model has no actuator 'robot0:A_\\*'"):
+        BatchedGoalEnv("fetch_push", 1, randomization=load_preset("dactyl"))
     with pytest.raises(ConfigurationError, match="grip_noise is not simulated for the hand"):
         BatchedGoalEnv("hand_reach", 1, randomization=load_preset("robot_loop_reach"))
