@@ -47,7 +47,7 @@ class Peer:
         self.images[camera].publish(message)
 
         def answer():
-            stamps = [(status.header.stamp, status.status[0]) for status in self.statuses]
+            stamps = [(status.header.stamp, next(iter(status.status))) for status in self.statuses]
             own = [status for stamp, status in stamps if stamp == message.header.stamp]
             return next((status for status in own if values(status).get("camera") == camera), None)
 
