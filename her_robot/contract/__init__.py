@@ -16,6 +16,7 @@ import numpy as np
 from her_robot.contract import fetch, hand
 from her_robot.contract.fetch import FETCH_CONTRACTS, FetchContract, ObjectState, RobotState
 from her_robot.contract.goals import (
+    goal_between,
     goal_difference,
     goal_distance,
     is_lost,
@@ -55,6 +56,7 @@ __all__ = [
     "achieved_goal",
     "contract_of",
     "differences",
+    "goal_between",
     "goal_difference",
     "goal_distance",
     "is_lost",

@@ -78,6 +78,27 @@ def goal_difference(contract: Contract, achieved: Array, desired: Array, xp: Any
     return xp.concatenate([desired[..., :3] - achieved[..., :3], rotation], -1)
 
 
+def goal_between(contract: Contract, achieved: np.ndarray, desired: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Goals on the way from what is achieved to what is desired, (..., goal_size).
+
+    Positions lie on the straight line, orientations on the rotation that is yet to be made, the way round that its sign
+    tells (see `rotations.angle_between`).
+
+    Args:
+        contract: of the task.
+        achieved: (..., goal_size).
+        desired: (..., goal_size).
+        share: of the way, 0 to 1, (...).
+    """
+    between = achieved + share[..., None] * (desired - achieved)
+    if isinstance(contract, HandObjectContract):
+        rotation = goal_difference(contract, achieved, desired)[..., 3:]
+        half = np.arccos(np.clip(rotation[..., 0], -1.0, 1.0))
+        part = rotations.from_axis_angle(_axis(rotation), 2.0 * share * half)
+        between[..., 3:] = rotations.multiply(part, achieved[..., 3:])
+    return between
+
+
 def is_lost(contract: Contract, achieved: np.ndarray) -> np.ndarray:
     """Whether the object has fallen off what it was on, boolean (...): its centre is below the table that it stood on,
     or below the palm."""
@@ -86,6 +107,12 @@ def is_lost(contract: Contract, achieved: np.ndarray) -> np.ndarray:
     if isinstance(contract, HandObjectContract):
         return achieved[..., 2] < contract.lost_height
     return np.zeros(achieved.shape[:-1], bool)
+
+
+def _axis(quaternion: np.ndarray) -> np.ndarray:
+    """Axes (..., 3) of rotations, z where there is none."""
+    axis = quaternion[..., 1:]
+    return np.where(np.linalg.norm(axis, axis=-1, keepdims=True) > 0.0, axis, [0.0, 0.0, 1.0])
 
 
 def _norm(vectors: Array) -> Array:

@@ -49,6 +49,9 @@ ACTUATOR_RANGES = {
 ACTUATOR_STIFFNESS = {name: 5.0 if name.startswith("WR") else 1.0 for name in ACTUATOR_RANGES}
 """Torque of each actuator over the distance from its target [Nm/rad]: so weak that the wrist hangs below it by 0.08
 rad."""
+ACTUATOR_TIME = 0.1
+"""Time constant of each actuator: its joint's damping over its stiffness, 0.1 / 1 in the fingers, 0.5 / 5 in the wrist
+[s]."""
 FINGERTIPS = ("fftip", "mftip", "rftip", "lftip", "thtip")
 """First, middle, ring and little finger, thumb, in the order of `fingertip_pos`. The MJCF's sites are these after
 `robot0:S_`."""

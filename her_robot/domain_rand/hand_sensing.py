@@ -1,7 +1,8 @@
 """What the sensors of a real hand do to a state before a policy sees it.
 
-Joints have noise; fingertips and the object's pose have noise and a constant error. Rows are environments; a nominal row
-is seen as it is. Of `SensingConfig`, what belongs to a camera's timing is not simulated for the hand, and is refused.
+Joints have noise; fingertips and the object's pose have noise and a constant error. Rows are environments; a nominal
+row is seen as it is. Of `SensingConfig`, what belongs to a camera's timing is not simulated for the hand, and is
+refused.
 """
 
 from dataclasses import replace

@@ -96,6 +96,9 @@ class ExplorationConfig:
     hold_steps: int = 1
     """Control periods for which noise and random actions last. When it is above 1, noise also has another size in
     every hold, up to `noise`: where actions are targets, it takes time to see what they achieve."""
+    nearer_goals: float = 0.0
+    """Share of training episodes whose goal is nearer: anywhere on the way to it from where the episode begins. What is
+    near is learnt first, and leads to what is not."""
     approach_episodes: float = 0.0
     """Share of training episodes that begin with the gripper going to the object; of no effect without an object."""
     approach_distance: float = 0.06
@@ -227,6 +230,7 @@ class TrainConfig:
         shares = {
             "exploration.random_action": self.exploration.random_action,
             "exploration.approach_episodes": self.exploration.approach_episodes,
+            "exploration.nearer_goals": self.exploration.nearer_goals,
             **{f"relabel.{name}": share for name, share in vars(self.relabel).items()},
             "relabel (their sum)": round(sum(vars(self.relabel).values()), 9),
             "exploration.guided_episodes": self.exploration.guided_episodes,

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from her_robot.contract import Contract, FetchContract
+from her_robot.contract import Contract, FetchContract, goal_between
 from her_robot.policy.acting import Policy
 from her_robot.policy.config import ExplorationConfig
 from her_robot.policy.episode_memory import EpisodeMemory
@@ -43,7 +43,7 @@ class Explorer:
         """
         env = self._env
         observation, _ = env.reset()
-        desired = observation["desired_goal"]
+        desired = self._goals(observation["achieved_goal"], observation["desired_goal"])
         alone = np.zeros(env.num_envs, bool) if judged is None else judged
         approaching, guided_steps = self._draw_guidance()
         observations, achieved, actions = [observation["observation"]], [observation["achieved_goal"]], []
@@ -71,6 +71,14 @@ class Explorer:
             truth=np.stack(truths, axis=1).astype(np.float32) if self._with_truth else None,
             parameters=env.parameters if self._with_truth else None,
         )
+
+    def _goals(self, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
+        """What the policy is asked for (n, goal_size), from what is achieved at first and what the task asks for."""
+        if not self._config.nearer_goals:
+            return desired
+        nearer = self._rng.random(len(desired)) < self._config.nearer_goals
+        share = np.where(nearer, self._rng.random(len(desired)), 1.0)
+        return goal_between(self._contract, achieved, desired, share)
 
     def _draw_guidance(self) -> tuple[np.ndarray, np.ndarray]:
         """Which environments still approach their object, and for how many steps a guide acts in each, (num_envs,)."""

@@ -14,7 +14,7 @@ from her_robot.contract import HandContract, HandState, joint_targets
 from her_robot.errors import BundleError
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.robot.calibration import JointOffsets
-from her_robot.robot.hand_joints import ACTUATORS, HandJoints, TendonPlay
+from her_robot.robot.hand_joints import ACTUATORS, HandJoints, SlowSprings, TendonPlay
 from her_robot.robot.hand_kinematics import HandKinematics
 from her_robot.robot.hand_measurements import HandMeasurements
 from her_robot.robot.hand_profile import HandProfile
@@ -51,6 +51,7 @@ class HandController(JointController):
         self.trajectory_topics = _columns(profile)
         home = profile.object_home if contract.has_object else profile.home
         self._home = np.array([home.get(name, 0.0) for name in ACTUATORS])
+        self._springs = SlowSprings(contract.control_period)
         self._tendons = TendonPlay(profile, self._joints)
         self._limits = self._joints.limits()
         super().__init__(bundle, SafetyFilter(self._limits, contract.control_period, together=False))
@@ -66,6 +67,7 @@ class HandController(JointController):
             self._phase = "looking"
         if self._phase == "looking" and not self._waits_for():
             self._phase, self.steps = "running", 0
+            self._springs.start(self._measured_reference())
             self._tendons.start(self.measured.positions)
         if self._phase != "running":
             return self.safety.approach(self._home, self.profile.motion.homing_speed)
@@ -91,8 +93,10 @@ class HandController(JointController):
             return self.safety.approach(here + np.clip(targets - here, -lead, lead), speed=1.0)
 
     def _as_trained(self, targets: np.ndarray) -> np.ndarray:
-        """Where joints of the simulation, with weak servos and tendons with play, come to rest for `targets` (20,)
-        [rad]."""
+        """Where joints of the simulation, with slow and weak springs and tendons with play, would be on the way to
+        `targets` (20,) [rad]."""
+        if self.profile.motion.lags_as_trained:
+            targets = self._springs.advance(targets)
         if self.profile.motion.sags_as_trained:
             targets = targets - self._kinematics.sag(self.measured.positions)
         return np.clip(self._tendons.advance(targets), self._limits.position_low, self._limits.position_high)

@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from her_robot.contract.hand import ACTUATED, ACTUATOR_RANGES, COUPLED, COUPLED_JOINTS, DRAGGED, JOINTS
+from her_robot.contract.hand import (
+    ACTUATED,
+    ACTUATOR_RANGES,
+    ACTUATOR_TIME,
+    COUPLED,
+    COUPLED_JOINTS,
+    DRAGGED,
+    JOINTS,
+)
 from her_robot.robot.hand_profile import OTHER_HAND, HandProfile
 from her_robot.robot.safety import JointLimits
 
@@ -160,6 +168,28 @@ class HandJoints:
                 f"joint states have {', '.join(extra)}, which the profile {self._profile.name!r} has not: a hand of "
                 "another kind?"
             )
+
+
+class SlowSprings:
+    """Where joints of the simulation would be on the way to their targets: its springs are slower than a hand's servos,
+    and a policy that has learnt to wait for them swings where nothing waits."""
+
+    def __init__(self, period: float) -> None:
+        """
+        Args:
+            period: between two targets [s].
+        """
+        self._share = 1.0 - np.exp(-period / ACTUATOR_TIME)
+        self._reached = np.zeros(len(ACTUATORS))
+
+    def start(self, positions: np.ndarray) -> None:
+        """Begin with the actuated joints where they are measured to be (20,) [rad]."""
+        self._reached = positions.copy()
+
+    def advance(self, targets: np.ndarray) -> np.ndarray:
+        """How far joints have come towards targets (20,) [rad] in one more period, (20,) [rad]."""
+        self._reached = self._reached + self._share * (targets - self._reached)
+        return self._reached
 
 
 class TendonPlay:

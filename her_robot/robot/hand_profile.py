@@ -72,6 +72,8 @@ class HandMotionConfig:
     lead: float = 0.35
     """The commanded position of a joint stays within this of the measured one [rad]: how hard a servo presses against
     what is in the way. A joint that follows well at its full speed lags by about half of it."""
+    lags_as_trained: bool = True
+    """Joints are commanded to go to their targets no faster than those of the simulation, whose springs are slow."""
     sags_as_trained: bool = True
     """Whether the joints are commanded to hang below their targets as those of the simulation do, whose servos are weak
     (`HandKinematics.sag`). A policy has learnt to aim higher by that."""

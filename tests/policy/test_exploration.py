@@ -106,3 +106,17 @@ def test_noise_that_is_held_stays_for_so_many_steps_and_differs_in_size():
 def test_random_actions_are_held_as_well():
     episodes = _play("fetch_reach", random_action=1.0, hold_steps=10)
     assert (np.abs(np.diff(episodes.action, axis=1)).max(axis=(0, 2)) > 0).nonzero()[0].tolist() == [9, 19, 29, 39]
+
+
+def test_nearer_goals_lie_on_the_way_from_where_the_episode_begins():
+    episodes = _play("fetch_reach", num_envs=60, nearer_goals=0.5)
+    env = BatchedGoalEnv("fetch_reach", 60, 1, autoreset_mode=AutoresetMode.DISABLED)
+    env.reset(seed=0)
+    asked = env.reset()[0]["desired_goal"]
+    env.close()
+    begin = episodes.achieved_goal[:, 0]
+    share = np.linalg.norm(episodes.desired_goal - begin, axis=1) / np.linalg.norm(asked - begin, axis=1)
+    np.testing.assert_allclose(episodes.desired_goal, begin + share[:, None] * (asked - begin), atol=1e-5)
+    nearer = share < 0.999
+    assert 0.3 < nearer.mean() < 0.7
+    assert 0.3 < share[nearer].mean() < 0.7

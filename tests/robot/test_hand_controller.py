@@ -7,12 +7,12 @@ import pytest
 from perfect_arm import ConstantPolicy
 
 from her_robot.contract import HAND_CONTRACTS, joint_targets
-from her_robot.contract.hand import ACTUATOR_RANGES, JOINTS
+from her_robot.contract.hand import ACTUATED, ACTUATOR_RANGES, JOINTS
 from her_robot.errors import BundleError, ConfigurationError, UnknownNameError
 from her_robot.robot.calibration import JointOffsets
 from her_robot.robot.controller import load_controller
 from her_robot.robot.hand_controller import HandController
-from her_robot.robot.hand_joints import ACTUATORS, HandJoints, TendonPlay
+from her_robot.robot.hand_joints import ACTUATORS, HandJoints, SlowSprings, TendonPlay
 from her_robot.robot.hand_kinematics import HandKinematics
 from her_robot.robot.hand_profile import load_hand_profile
 
@@ -124,6 +124,33 @@ def test_joints_hang_as_those_of_the_simulation_do():
     free = [ACTUATORS.index(name) for name in ("WRJ1", "WRJ0", "FFJ2", "THJ4", "THJ3", "THJ2", "THJ0")]
     np.testing.assert_allclose(sag[free], below[free], rtol=0, atol=0.006)
     assert sag[ACTUATORS.index("WRJ0")] > 0.05
+
+
+def test_joints_go_to_their_targets_as_slowly_as_those_of_the_simulation():
+    from her_robot.sim.tasks import make_gymnasium_env
+
+    env = make_gymnasium_env("HandReach-v3").unwrapped
+    env.reset(seed=0)
+    for _ in range(60):
+        observation, *_ = env.step(np.zeros(20))
+    rest = observation["observation"][ACTUATED]
+    # Joints that nothing is in the way of.
+    moving = [ACTUATORS.index(name) for name in ("WRJ0", "FFJ2", "MFJ2", "THJ4")]
+    action = np.zeros(20)
+    action[moving] = 0.4
+    still = np.zeros(24)
+    turned = joint_targets(HAND_CONTRACTS["hand_reach"], action, still) - joint_targets(
+        HAND_CONTRACTS["hand_reach"], np.zeros(20), still
+    )
+    springs, apart = SlowSprings(PERIOD), []
+    springs.start(np.zeros(20))
+    for _ in range(12):
+        reached = env.step(action)[0]["observation"][ACTUATED] - rest
+        apart.append(np.abs(reached - springs.advance(turned))[moving].max())
+    assert np.abs(turned[moving]).min() > 0.2
+    # Within the first period there is also inertia.
+    assert apart[0] < 0.04
+    assert max(apart[1:]) < 0.015
 
 
 def test_distal_joints_lag_by_the_play_of_their_tendons():

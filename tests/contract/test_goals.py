@@ -1,0 +1,43 @@
+"""Goals on the way to others."""
+
+import numpy as np
+import pytest
+
+from her_robot import rotations
+from her_robot.contract import FETCH_CONTRACTS, HAND_CONTRACTS, goal_between, goal_difference, goal_distance
+
+REACH, BLOCK = FETCH_CONTRACTS["fetch_reach"], HAND_CONTRACTS["hand_block"]
+
+
+def _pose(axis, angle):
+    return np.concatenate([[0.1, 0.2, 0.3], rotations.from_axis_angle(np.array(axis), angle)])
+
+
+def test_positions_lie_on_the_line():
+    achieved, desired = np.zeros((3, 3)), np.tile([1.0, 2.0, -4.0], (3, 1))
+    between = goal_between(REACH, achieved, desired, np.array([0.0, 0.25, 1.0]))
+    np.testing.assert_allclose(between, [[0, 0, 0], [0.25, 0.5, -1.0], [1.0, 2.0, -4.0]])
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.4, 3.0, 5.5, -5.5])
+def test_rotations_go_the_way_round_that_the_goal_tells(angle):
+    """Past half a turn the way is the long one: q and -q are different goals in these tasks."""
+    achieved, desired = _pose([1.0, 1.0, 0.3], 0.7), _pose([1.0, 1.0, 0.3], 0.7 + angle)
+    for share in (0.0, 0.3, 1.0):
+        between = goal_between(BLOCK, achieved, desired, np.array(share))
+        np.testing.assert_allclose(between, _pose([1.0, 1.0, 0.3], 0.7 + share * angle), atol=1e-9)
+
+
+def test_a_part_of_the_way_is_that_part_of_the_angle():
+    rng = np.random.default_rng(0)
+    poses = rng.normal(size=(2, 200, 7))
+    poses[..., 3:] /= np.linalg.norm(poses[..., 3:], axis=-1, keepdims=True)
+    achieved, desired = poses
+    share = rng.uniform(size=200)
+    between = goal_between(HAND_CONTRACTS["hand_block_rotate_xyz"], achieved, desired, share)
+    contract = HAND_CONTRACTS["hand_block_rotate_xyz"]
+    whole, part = goal_distance(contract, achieved, desired), goal_distance(contract, achieved, between)
+    np.testing.assert_allclose(part, share * whole, atol=1e-7)
+    np.testing.assert_allclose(
+        goal_difference(contract, achieved, between)[:, :3], share[:, None] * (desired - achieved)[:, :3]
+    )
