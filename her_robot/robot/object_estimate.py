@@ -34,8 +34,11 @@ class ObjectEstimatorConfig:
     """Standard deviation of a marker corner's coordinates, the least that covariances assume [px]."""
     max_reprojection_error: float = 2.0
     """A marker whose corners are farther than this from where the pose puts them has no part in it [px]."""
-    max_ambiguity: float = 0.5
-    """What the best pose leaves unexplained over what the second leaves, above which a look is ambiguous."""
+    max_error_alone: float = 0.5
+    """The same for one marker that nothing else confirms: a finger that covers a corner bends the pose to it [px]."""
+    max_ambiguity: float = 0.2
+    """What the best pose leaves unexplained over what another leaves, above which a look is ambiguous. One marker alone
+    is so whenever both its poses are within `max_reprojection_error`."""
     jump: float = 0.02
     """A pose farther than this, plus `speed` times the elapsed time, from the last one must repeat [m]."""
     speed: float = 1.0
@@ -220,8 +223,12 @@ class ObjectEstimator:
         best, *others = fits
         if not best.used.any():
             return "reprojection error", None
-        floor = self._config.pixel_noise
-        rivals = [fit for fit in others if max(best.cost, floor) > self._config.max_ambiguity * max(fit.cost, floor)]
+        config, alone = self._config, best.used.sum() == 1
+        if alone and best.error > config.max_error_alone:
+            return "reprojection error", best
+        # What tells one marker's two poses apart is less than what a finger at its edge does to them.
+        excluded = config.max_reprojection_error if alone else max(best.cost, config.pixel_noise) / config.max_ambiguity
+        rivals = [fit for fit in others if fit.cost <= excluded]
         if rivals:
             expected = [fit for fit in (best, *rivals) if self._gate.expects(time, fit.position, fit.rotation)]
             if len(expected) != 1:
