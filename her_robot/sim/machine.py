@@ -47,12 +47,15 @@ class SimulatedMachine(ABC):
         """
         Args:
             model: as compiled; the cameras' mounts are displaced in it.
-            cameras: by name; in the model a camera is called `camera_in_model` of that.
+            cameras: by name; in the model a camera is called `camera_in_model` of that. All have images of one size.
         """
         for name, config in cameras.items():
             displace(model, camera_in_model(name), config.mount_error)
         self.model, self.data = model, mujoco.MjData(model)
-        self._cameras = {name: Camera(model, camera_in_model(name), config) for name, config in cameras.items()}
+        self._cameras: dict[str, Camera] = {}
+        for name, config in cameras.items():
+            beside = next(iter(self._cameras.values()), None)
+            self._cameras[name] = Camera(model, camera_in_model(name), config, beside)
         self._physics_steps = 0
 
     @property
