@@ -54,6 +54,8 @@ setup(
     ],
     extras_require={
         "train": ["torch>=2.4", "tensorboard>=2.16"],
+        # Its versions follow MuJoCo's.
+        "warp": ["mujoco==3.11.*", "mujoco-warp==3.11.*", "torch>=2.4", "tensorboard>=2.16"],
         "bench": ["envpool==1.2.5", "stable-baselines3==2.9.2"],
     },
     entry_points={

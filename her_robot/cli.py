@@ -123,6 +123,11 @@ def _add_train(commands) -> None:
     parser.add_argument("--steps", type=int, metavar="N", help="environment steps in all")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where the networks live; the same as --set device=")
     parser.add_argument(
+        "--sim",
+        choices=("cpu", "warp"),
+        help="`warp` simulates on the GPU, by MuJoCo Warp, and takes --device cuda unless told otherwise (docs/gpu.md)",
+    )
+    parser.add_argument(
         "--until-success",
         type=float,
         metavar="RATE",
@@ -305,6 +310,11 @@ def _add_bench(commands) -> None:
     env.add_argument(
         "--task", action="append", metavar="TASK", help="such as hand_block; may be repeated; default: several"
     )
+    env.add_argument(
+        "--sim", choices=("cpu", "warp"), default="cpu", help="`warp`: of MuJoCo Warp alone, over batch sizes"
+    )
+    env.add_argument("--device", choices=("cpu", "cuda"), default="cuda", help="with --sim warp; default: cuda")
+    env.add_argument("--worlds", type=int, nargs="+", metavar="N", help="batch sizes, with --sim warp")
     kinds.add_parser("update", help="milliseconds of an update, beside those of its matrix products alone")
     train = kinds.add_parser("train", help="success after the same time, beside Stable-Baselines3")
     train.add_argument(
@@ -334,6 +344,11 @@ def _train(options: argparse.Namespace) -> int:
         raise ConfigurationError(f"--until-success is {options.until_success}; it must lie between 0 and 1")
     with _training_is_installed():
         from her_robot.policy.train import train_command
+    if options.sim is not None:
+        options.overrides.append(f"sim={options.sim}")
+        given = options.device is not None or any(text.startswith("device=") for text in options.overrides)
+        if options.sim == "warp" and not given:
+            options.device = "cuda"
     if options.device is not None:
         options.overrides.append(f"device={options.device}")
     if options.seeds is not None:
@@ -427,9 +442,21 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _bench_env(options: argparse.Namespace) -> int:
+    if options.sim == "warp":
+        return _bench_warp(options)
     from her_robot.sim.benchmark import TASKS, bench_env
 
     bench_env(options.json, tasks=options.task or TASKS)
+    return 0
+
+
+def _bench_warp(options: argparse.Namespace) -> int:
+    with _training_is_installed():
+        from her_robot.sim.warp.installation import check_installation
+    check_installation(options.device)
+    from her_robot.sim.warp.benchmark import bench_warp
+
+    bench_warp(options.json, options.device, options.worlds, options.task)
     return 0
 
 

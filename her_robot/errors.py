@@ -48,6 +48,10 @@ class RecordingError(HerRobotError):
     """A recording that tells nothing of a robot: not readable, of another arm, with gaps, or without motion."""
 
 
+class BackendError(HerRobotError):
+    """A simulation backend that is not installed, that cannot run here, or that lacks what a preset asks for."""
+
+
 class LoopError(HerRobotError):
     """The robot in the loop did not come up, died, or stopped answering."""
 

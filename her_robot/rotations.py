@@ -3,21 +3,20 @@
 Euler angles are about the moving x, y and z axes (R = Rx Ry Rz): MuJoCo's `eulerseq='xyz'`, and the convention of
 Gymnasium-Robotics (`utils/rotations.py`).
 
-What training also needs on tensors takes the array library `xp`: numpy, or torch where the arguments are tensors.
+Arguments are NumPy arrays or PyTorch tensors, where both are allowed.
 """
-
-from typing import Any
 
 import numpy as np
 
-Array = Any
-"""A numpy array, or a tensor where `xp` is torch."""
+from her_robot import arrays
+from her_robot.arrays import Array
 
 _GIMBAL_LOCK = 4 * np.finfo(np.float64).eps
 
 
-def multiply(first: Array, second: Array, xp: Any = np) -> Array:
+def multiply(first: Array, second: Array) -> Array:
     """Products of quaternions (..., 4): the rotation `second`, then `first`."""
+    xp = arrays.namespace(first)
     w0, x0, y0, z0 = (first[..., i] for i in range(4))
     w1, x1, y1, z1 = (second[..., i] for i in range(4))
     return xp.stack(
@@ -31,17 +30,19 @@ def multiply(first: Array, second: Array, xp: Any = np) -> Array:
     )
 
 
-def conjugate(quaternion: Array, xp: Any = np) -> Array:
+def conjugate(quaternion: Array) -> Array:
     """The inverse rotations of unit quaternions (..., 4)."""
+    xp = arrays.namespace(quaternion)
     return xp.concatenate([quaternion[..., :1], -quaternion[..., 1:]], -1)
 
 
-def angle_between(first: Array, second: Array, xp: Any = np) -> Array:
+def angle_between(first: Array, second: Array) -> Array:
     """Angle of the rotation between unit quaternions (..., 4), shape (...) [rad], 0 to 2 pi.
 
     It tells q from -q: past pi it goes on to 2 pi, where the same orientation is reached with the other sign. That is
     how Gymnasium-Robotics judges a goal (`manipulate.py`, `_goal_distance`).
     """
+    xp = arrays.namespace(first)
     product = first * second
     cosine = product[..., 0] + product[..., 1] + product[..., 2] + product[..., 3]
     return 2.0 * xp.arccos(xp.clip(cosine, -1.0, 1.0))
@@ -54,15 +55,16 @@ def turn_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return 2.0 * np.arcsin(np.clip(chord, 0.0, 1.0))
 
 
-def from_axis_angle(axis: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
+def from_axis_angle(axis: Array, angle: Array) -> Array:
     """Quaternions (..., 4) of rotations by `angle` (...) [rad] about axes (..., 3) of any length but 0."""
-    half = np.asarray(angle)[..., None] / 2.0
-    vector = np.sin(half) * (axis / np.linalg.norm(axis, axis=-1, keepdims=True))
-    return np.concatenate([np.broadcast_to(np.cos(half), (*vector.shape[:-1], 1)), vector], axis=-1)
+    xp, half = arrays.namespace(axis), arrays.like(axis, angle)[..., None] / 2.0
+    vector = xp.sin(half) * (axis / xp.linalg.norm(axis, axis=-1, keepdims=True))
+    return xp.concatenate([xp.broadcast_to(xp.cos(half), (*vector.shape[:-1], 1)), vector], axis=-1)
 
 
-def from_euler(x: Array, y: Array, z: Array, xp: Any = np) -> Array:
+def from_euler(x: Array, y: Array, z: Array) -> Array:
     """Quaternions (..., 4) of Euler angles, each (...) [rad]."""
+    xp = arrays.namespace(x)
     (sx, sy, sz), (cx, cy, cz) = ([f(angle / 2.0) for angle in (x, y, z)] for f in (xp.sin, xp.cos))
     return xp.stack(
         [
@@ -75,8 +77,9 @@ def from_euler(x: Array, y: Array, z: Array, xp: Any = np) -> Array:
     )
 
 
-def to_matrix(quaternion: Array, xp: Any = np) -> Array:
+def to_matrix(quaternion: Array) -> Array:
     """Rotation matrices (..., 3, 3) of quaternions (..., 4) of any length but 0."""
+    xp = arrays.namespace(quaternion)
     scaled = quaternion * (2.0 / (quaternion * quaternion).sum(-1))[..., None]
     (w, x, y, z), (sx, sy, sz) = (quaternion[..., i] for i in range(4)), (scaled[..., i] for i in range(1, 4))
     rows = [
@@ -87,8 +90,9 @@ def to_matrix(quaternion: Array, xp: Any = np) -> Array:
     return xp.stack([xp.stack(row, -1) for row in rows], -2)
 
 
-def euler_from_matrix(rotation: Array, xp: Any = np) -> Array:
+def euler_from_matrix(rotation: Array) -> Array:
     """Euler angles (..., 3) [rad] of rotation matrices (..., 3, 3). In gimbal lock the x angle is set to 0."""
+    xp = arrays.namespace(rotation)
     cos_y = xp.hypot(rotation[..., 2, 2], rotation[..., 1, 2])
     regular = cos_y > _GIMBAL_LOCK
     x = xp.where(regular, -xp.arctan2(rotation[..., 1, 2], rotation[..., 2, 2]), 0.0 * cos_y)
@@ -101,6 +105,6 @@ def euler_from_matrix(rotation: Array, xp: Any = np) -> Array:
     return xp.stack([x, y, z], -1)
 
 
-def euler_from_quaternion(quaternion: Array, xp: Any = np) -> Array:
+def euler_from_quaternion(quaternion: Array) -> Array:
     """Euler angles (..., 3) [rad] of quaternions (..., 4)."""
-    return euler_from_matrix(to_matrix(quaternion, xp), xp)
+    return euler_from_matrix(to_matrix(quaternion))

@@ -8,11 +8,12 @@ a `RobotState` or a `HandState` from MuJoCo, a robot fills it from joint states 
 The terms, their order and their scales are those of Gymnasium-Robotics 1.4, whose `world` frame is the frame of every
 vector here. This package imports numpy only.
 
-Arrays may carry leading batch axes: a shape `(..., 3)` is one state or many.
+Arrays may carry leading batch axes: a shape `(..., 3)` is one state or many. They are NumPy arrays or PyTorch
+tensors.
 """
 
-import numpy as np
-
+from her_robot import arrays
+from her_robot.arrays import Array
 from her_robot.contract import fetch, hand
 from her_robot.contract.fetch import FETCH_CONTRACTS, FetchContract, ObjectState, RobotState
 from her_robot.contract.goals import (
@@ -90,15 +91,16 @@ def contract_of(task: str) -> Contract:
     return contract
 
 
-def observation(contract: Contract, state: State) -> np.ndarray:
+def observation(contract: Contract, state: State) -> Array:
     """Assemble the observation of `state`, shape (..., observation_size).
 
     Raises:
         ValueError: `state` lacks something that the contract needs.
     """
-    return np.concatenate([_TERM_VALUES[term.name](contract, state) for term in contract.observation], axis=-1)
+    values = [_TERM_VALUES[term.name](contract, state) for term in contract.observation]
+    return arrays.namespace(values[0]).concatenate(values, axis=-1)
 
 
-def achieved_goal(contract: Contract, state: State) -> np.ndarray:
+def achieved_goal(contract: Contract, state: State) -> Array:
     """What `state` has achieved, in the same units and frame as the desired goal, shape (..., goal_size)."""
     return _TERM_VALUES[contract.goal.name](contract, state)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from her_robot import arrays
+from her_robot.arrays import Array
 from her_robot.contract.terms import Contract, Term
 
 JOINTS = (
@@ -129,7 +131,7 @@ class HandObjectContract(HandContract):
         return 1.0 if self.position_counts else self.success_angle
 
 
-def joint_targets(contract: HandContract, action: np.ndarray, joint_position: np.ndarray) -> np.ndarray:
+def joint_targets(contract: HandContract, action: Array, joint_position: Array) -> Array:
     """What an action asks of the actuators, in the order of `ACTUATOR_RANGES`, (..., 20) [rad]
     (Gymnasium-Robotics, `hand_env.py`, `_set_action`).
 
@@ -139,11 +141,12 @@ def joint_targets(contract: HandContract, action: np.ndarray, joint_position: np
         joint_position: measured, in the order of `JOINTS`, (..., 24) [rad]; of no account in absolute
             control. The target of a coupled pair is the sum of its two joints.
     """
-    middle = (_HIGH + _LOW) / 2.0
+    low, high = arrays.like(action, _LOW), arrays.like(action, _HIGH)
+    middle = (high + low) / 2.0
     if contract.relative_control:
         middle = joint_position[..., ACTUATED]
         middle[..., COUPLED] += joint_position[..., DRAGGED]
-    return np.clip(middle + action * ((_HIGH - _LOW) / 2.0), _LOW, _HIGH)
+    return arrays.namespace(action).clip(middle + action * ((high - low) / 2.0), low, high)
 
 
 def _object_of(state: HandState) -> HandObjectState:
@@ -153,7 +156,8 @@ def _object_of(state: HandState) -> HandObjectState:
 
 
 def _pose(state: HandState) -> np.ndarray:
-    return np.concatenate([_object_of(state).position, _object_of(state).quaternion], axis=-1)
+    obj = _object_of(state)
+    return arrays.namespace(obj.position).concatenate([obj.position, obj.quaternion], axis=-1)
 
 
 def _fingertips(state: HandState) -> np.ndarray:

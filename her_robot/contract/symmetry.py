@@ -1,12 +1,10 @@
 """Objects that look alike from several sides: one description of what is the same to a hand."""
 
-from typing import Any
-
 import numpy as np
 
-from her_robot import rotations
+from her_robot import arrays, rotations
+from her_robot.arrays import Array
 from her_robot.contract.terms import Contract, term_slice
-from her_robot.rotations import Array
 
 
 def cube_rotations() -> np.ndarray:
@@ -17,9 +15,7 @@ def cube_rotations() -> np.ndarray:
     return units / np.linalg.norm(units, axis=1, keepdims=True)
 
 
-def show_nearest_side(
-    contract: Contract, observation: Array, goal: Array, sides: Array, xp: Any = np
-) -> tuple[Array, Array]:
+def show_nearest_side(contract: Contract, observation: Array, goal: Array, sides: Array) -> tuple[Array, Array]:
     """The same observation and goal with the object's axes named anew, so that they lie as near to the world's as they
     can. What the object has to do, seen from the world, stays the same.
 
@@ -28,7 +24,6 @@ def show_nearest_side(
         observation: (..., observation_size).
         goal: (..., goal_size), of as many axes.
         sides: rotations that take the object onto itself, as quaternions (n, 4), each with both signs.
-        xp: numpy, or torch where the others are tensors.
 
     Returns:
         Observation and goal of the same shapes.
@@ -36,11 +31,12 @@ def show_nearest_side(
     pose, spin = (term_slice(contract, name) for name in ("object_pose", "object_angular_vel"))
     orientation = observation[..., pose][..., 3:]
     # What is compared is the cosine of half of the angle that would be left.
-    side = sides[(orientation @ rotations.conjugate(sides, xp).T).argmax(-1)]
-    turn = rotations.to_matrix(side, xp)
+    side = sides[(orientation @ rotations.conjugate(sides).T).argmax(-1)]
+    turn = rotations.to_matrix(side)
     angular_velocity = (observation[..., spin][..., None, :] @ turn)[..., 0, :]
-    renamed = rotations.multiply(orientation, side, xp)
+    renamed = rotations.multiply(orientation, side)
     before, between, after = observation[..., : spin.start], observation[..., spin.stop : pose.stop - 4], pose.stop
     seen = [before, angular_velocity, between, renamed, observation[..., after:]]
-    wanted = [goal[..., :3], rotations.multiply(goal[..., 3:], side, xp)]
+    wanted = [goal[..., :3], rotations.multiply(goal[..., 3:], side)]
+    xp = arrays.namespace(observation)
     return xp.concatenate(seen, -1), xp.concatenate(wanted, -1)

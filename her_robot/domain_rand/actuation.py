@@ -1,8 +1,8 @@
 """What a real robot does to an action before anything moves: delay, scale, inertia, noise, and slow fingers.
 
 What moves is the Fetch's gripper, or each actuator of the hand. A gripper's opening is the last component of an action;
-it goes through the `GripperReference` that runs on the robot, so its speed and its grip are trained
-on. Rows are environments. An action of a nominal row passes unchanged.
+it goes through the `GripperReference` that runs on the robot, so its speed and its grip are trained on. Rows are
+environments. An action of a nominal row passes unchanged. Arrays are NumPy's or PyTorch's.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from her_robot import arrays
+from her_robot.arrays import Array
 from her_robot.contract import CONTROL_PERIOD_S
 from her_robot.domain_rand.distribution import Range
 from her_robot.errors import ConfigurationError
@@ -73,10 +75,11 @@ class Actuation:
         self,
         config: ActuationConfig,
         num_envs: int,
-        rng: np.random.Generator,
+        rng: Any,
         control_period: float = CONTROL_PERIOD_S,
         motion_size: int = 3,
         has_gripper: bool = True,
+        xp: Any = np,
     ) -> None:
         """
         Args:
@@ -86,6 +89,7 @@ class Actuation:
             control_period: [s].
             motion_size: how many components of an action move the robot.
             has_gripper: whether a last component opens a gripper.
+            xp: numpy or torch.
 
         Raises:
             ConfigurationError: the configuration asks for fingers of a gripper that there is not.
@@ -94,103 +98,104 @@ class Actuation:
             if getattr(config, name) != getattr(ActuationConfig(), name):
                 raise ConfigurationError(f"actuation: {name} is of a gripper; a hand has none")
         self._motion_size = motion_size
-        self._config = config
-        self._rng = rng
-        self._nominal = np.ones(num_envs, bool)
-        self._delay = np.zeros(num_envs, int)
-        self._scale = np.ones((num_envs, motion_size))
-        self._smoothing = np.zeros((num_envs, 1))
-        self._slew_limit = np.full((num_envs, 1), 2.0)
-        self._bias = np.zeros((num_envs, motion_size))
-        self._loss = np.zeros(num_envs)
-        self._pending = np.zeros((config.delay_steps[1] + 1, num_envs, motion_size + has_gripper))
-        self._effective = np.zeros((num_envs, motion_size))
-        self._gap_speed = np.zeros(num_envs)
-        self._grip_lead = np.zeros(num_envs)
+        self._config, self._rng, self._xp = config, rng, xp
+        self._nominal = xp.ones(num_envs, dtype=bool)
+        self._delay = xp.zeros(num_envs, dtype=int)
+        self._scale = xp.ones((num_envs, motion_size))
+        self._smoothing = xp.zeros((num_envs, 1))
+        self._slew_limit = xp.full((num_envs, 1), 2.0)
+        self._bias = xp.zeros((num_envs, motion_size))
+        self._loss = xp.zeros(num_envs)
+        self._pending = xp.zeros((config.delay_steps[1] + 1, num_envs, motion_size + has_gripper))
+        self._effective = xp.zeros((num_envs, motion_size))
+        self._gap_speed = xp.zeros(num_envs)
+        self._grip_lead = xp.zeros(num_envs)
         self._gripper = GripperReference(
-            *_GAPS, self._gap_speed, self._grip_lead, _GRIPPER_GAIN, control_period, num_envs
+            *_GAPS, self._gap_speed, self._grip_lead, _GRIPPER_GAIN, control_period, num_envs, xp
         )
 
     def reset(
         self,
-        row: int,
-        nominal: bool,
-        finger_position: np.ndarray | None = None,
+        row: Any,
+        nominal: Any,
+        finger_position: Array | None = None,
         config: ActuationConfig | None = None,
     ) -> dict[str, Any]:
-        """Begin an episode of one row.
+        """Begin an episode of one row, or of several.
 
         Args:
-            row: index.
-            nominal: whether it is nominal.
-            finger_position: right and left finger (2,) [m], of a robot with a gripper.
+            row: index, or indices (k,).
+            nominal: whether it is nominal, or (k,).
+            finger_position: right and left finger (2,), or (k, 2) [m], of a robot with a gripper.
             config: what this episode's draws are from: ranges within those of the batch; default: those.
 
         Returns:
-            What was drawn, by field; nothing for a nominal row.
+            What was drawn, by field; nothing for a nominal row, and for several.
         """
-        config, rng = config or self._config, self._rng
+        config, rng, shape = config or self._config, self._rng, tuple(getattr(nominal, "shape", ()))
         self._nominal[row] = nominal
-        self._delay[row] = rng.integers(config.delay_steps[0], config.delay_steps[1] + 1)
-        scale, axis_scale = config.scale.sample(rng), config.axis_scale.sample(rng, self._motion_size)
+        self._delay[row] = rng.integers(config.delay_steps[0], config.delay_steps[1] + 1, shape)
+        scale = config.scale.sample(rng, (*shape, 1))
+        axis_scale = config.axis_scale.sample(rng, (*shape, self._motion_size))
         self._scale[row] = scale * axis_scale
-        self._smoothing[row] = config.smoothing.sample(rng)
-        self._slew_limit[row] = config.slew_limit.sample(rng)
+        self._smoothing[row] = config.smoothing.sample(rng, (*shape, 1))
+        self._slew_limit[row] = config.slew_limit.sample(rng, (*shape, 1))
         if finger_position is not None:
-            self._gap_speed[row] = 2 * config.finger_speed.sample(rng)
-            self._grip_lead[row] = config.grip_lead.sample(rng)
+            self._gap_speed[row] = 2 * config.finger_speed.sample(rng, shape)
+            self._grip_lead[row] = config.grip_lead.sample(rng, shape)
         # What is off draws nothing: presets made before it was there keep their draws.
-        self._bias[row] = rng.normal(0.0, config.bias, self._motion_size) if config.bias else 0.0
-        self._loss[row] = config.loss.sample(rng) if config.loss.high else 0.0
+        self._bias[row] = rng.normal(0.0, config.bias, (*shape, self._motion_size)) if config.bias else 0.0
+        self._loss[row] = config.loss.sample(rng, shape) if config.loss.high else 0.0
         if finger_position is not None:
-            self._gripper.start(finger_position.sum(), row)
+            self._gripper.start(finger_position.sum(axis=-1), row)
         self._pending[:, row] = 0.0
         self._effective[row] = 0.0
-        if nominal:
+        if shape or nominal:
             return {}
-        return {"scale": float(scale), "axis_scale": axis_scale.tolist()} | self._drawn(row)
+        return {"scale": float(scale[0]), "axis_scale": axis_scale.tolist()} | self._drawn(row)
 
-    def under_way(self) -> np.ndarray:
+    def under_way(self) -> Array:
         """What has been commanded and has not yet taken effect, summed over the periods to come.
 
         Waiting actions, and how far a gripper that is told nothing more would still go on, (num_envs, motion_size), in
         units of the action.
         """
-        waits = np.arange(len(self._pending))[:, None] < self._delay
-        waiting = np.einsum("pni,pn->ni", self._pending[:, :, : self._motion_size], waits) * self._scale
+        xp = self._xp
+        waits = 1.0 * (xp.arange(len(self._pending))[:, None] < self._delay)
+        waiting = xp.einsum("pni,pn->ni", self._pending[:, :, : self._motion_size], waits) * self._scale
         smoothed = self._effective * self._smoothing / (1.0 - self._smoothing)
-        periods = np.floor(np.abs(self._effective) / self._slew_limit)
-        braked = self._effective * periods - np.sign(self._effective) * self._slew_limit * periods * (periods + 1) / 2.0
-        going_on = np.where(np.abs(braked) > np.abs(smoothed), braked, smoothed)
-        return np.where(self._nominal[:, None], 0.0, waiting + going_on)
+        periods = xp.floor(xp.abs(self._effective) / self._slew_limit)
+        braked = self._effective * periods - xp.sign(self._effective) * self._slew_limit * periods * (periods + 1) / 2.0
+        going_on = xp.where(xp.abs(braked) > xp.abs(smoothed), braked, smoothed)
+        return xp.where(self._nominal[:, None], 0.0, waiting + going_on)
 
-    def apply(self, actions: np.ndarray, finger_position: np.ndarray | None = None) -> np.ndarray:
+    def apply(self, actions: Array, finger_position: Array | None = None) -> Array:
         """The action that takes effect in this period, float32 (num_envs, action_size).
 
         Args:
             actions: what is commanded (num_envs, action_size).
             finger_position: present right and left finger of a gripper (num_envs, 2) [m].
         """
-        size, last = self._motion_size, self._pending[0]
-        self._pending = np.roll(self._pending, 1, axis=0)
-        self._pending[0] = np.clip(actions, -1.0, 1.0)
+        xp, size, last = self._xp, self._motion_size, self._pending[0]
+        self._pending = xp.roll(self._pending, 1, 0)
+        self._pending[0] = xp.clip(actions, -1.0, 1.0)
         self._pending[0, :, :size] += self._config.noise * self._rng.standard_normal(self._effective.shape)
         self._pending[0, :, :size] += self._bias
         if self._config.loss.high:
-            lost = self._rng.random(self._loss.size) < self._loss
+            lost = self._rng.random(len(self._loss)) < self._loss
             self._pending[0, lost] = last[lost]
-        pending = self._pending[self._delay, np.arange(self._delay.size)]
+        pending = self._pending[self._delay, xp.arange(len(self._delay))]
         delayed = pending[:, :size] * self._scale
         smoothed = self._smoothing * self._effective + (1.0 - self._smoothing) * delayed
-        change = np.clip(smoothed - self._effective, -self._slew_limit, self._slew_limit)
+        change = xp.clip(smoothed - self._effective, -self._slew_limit, self._slew_limit)
         self._effective = self._effective + change
-        result = np.array(actions, dtype=np.float32)
+        result = arrays.copy(arrays.to_float32(actions))
         randomised = ~self._nominal
-        result[randomised, :size] = self._effective[randomised]
+        result[randomised, :size] = arrays.to_float32(self._effective[randomised])
         if finger_position is not None:
             measured = finger_position.sum(axis=1)
             gap = self._gripper.advance(pending[:, size], measured)
-            result[randomised, size] = ((gap - measured) / _GRIPPER_GAIN)[randomised]
+            result[randomised, size] = arrays.to_float32(((gap - measured) / _GRIPPER_GAIN)[randomised])
         return result
 
     def _drawn(self, row: int) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-import numpy as np
+from her_robot import arrays
+from her_robot.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,16 @@ class Range:
         """The mean of the normal distribution; of others, the middle of the range."""
         return (self.low + self.high) / 2 if self.mean is None else self.mean
 
-    def sample(self, rng: np.random.Generator, size: int | tuple[int, ...] | None = None) -> np.ndarray:
-        """Draw values of shape `size`."""
+    def sample(self, rng: Any, size: int | tuple[int, ...] | None = None) -> Array:
+        """Draw values of shape `size`, by a generator of NumPy or one on a GPU (`sim.warp.generator`)."""
         if self.distribution == "log_uniform":
-            return np.exp(rng.uniform(math.log(self.low), math.log(self.high), size))
+            exponent = rng.uniform(math.log(self.low), math.log(self.high), size)
+            return arrays.namespace(exponent).exp(exponent)
         if self.distribution == "normal":
             return self._sample_normal(rng, size)
         if self.distribution == "choice":
-            return np.asarray(rng.choice(self.values, size))
-        return np.asarray(rng.uniform(self.low, self.high, size))
+            return _as_array(rng.choice(self.values, size))
+        return _as_array(rng.uniform(self.low, self.high, size))
 
     def part(self, first: float, last: float) -> Self:
         """What lies between two positions, 0 to 1, that go with the logarithm where it is drawn so; a normal
@@ -79,12 +81,12 @@ class Range:
             return self.low * (self.high / self.low) ** position
         return self.low + position * (self.high - self.low)
 
-    def _sample_normal(self, rng: np.random.Generator, size: int | tuple[int, ...] | None) -> np.ndarray:
+    def _sample_normal(self, rng: Any, size: int | tuple[int, ...] | None) -> Array:
         """What falls outside of the range is drawn again, which truncates exactly."""
         mean, deviation = self.center, self.deviation or 0.0
-        drawn = np.asarray(rng.normal(mean, deviation, size))
+        drawn = _as_array(rng.normal(mean, deviation, size))
         while (outside := (drawn < self.low) | (drawn > self.high)).any():
-            drawn = np.where(outside, rng.normal(mean, deviation, size), drawn)
+            drawn = arrays.namespace(drawn).where(outside, rng.normal(mean, deviation, size), drawn)
         return drawn
 
     def _check_arguments(self) -> None:
@@ -111,3 +113,7 @@ class Range:
             )
         if not self.low <= self.center <= self.high:
             raise ValueError(f"normal has mean {self.mean} outside of its range [{self.low}, {self.high}]")
+
+
+def _as_array(drawn: Any) -> Array:
+    return arrays.like(drawn, drawn)

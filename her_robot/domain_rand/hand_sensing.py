@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from her_robot import rotations
+from her_robot import arrays, rotations
+from her_robot.arrays import Array
 from her_robot.contract import HandObjectState, HandState
 from her_robot.contract.hand import FINGERTIPS
 from her_robot.domain_rand.sensing import SensingConfig
@@ -32,7 +33,7 @@ _OF_NO_EFFECT = ("camera_rate",)
 class HandSensing:
     """The sensors of a batch of hands."""
 
-    def __init__(self, config: SensingConfig, num_envs: int, rng: np.random.Generator) -> None:
+    def __init__(self, config: SensingConfig, num_envs: int, rng: Any, xp: Any = np) -> None:
         """
         Raises:
             ConfigurationError: the configuration asks for something that only the Fetch has.
@@ -40,37 +41,36 @@ class HandSensing:
         for name, value in vars(config).items():
             if name not in (*_USED, *_OF_NO_EFFECT) and value != getattr(SensingConfig(), name):
                 raise ConfigurationError(f"sensing: {name} is not simulated for the hand; it takes {', '.join(_USED)}")
-        self._config = config
-        self._rng = rng
-        self._nominal = np.ones(num_envs, bool)
-        self._position_noise = np.zeros((num_envs, 1))
-        self._position_bias = np.zeros((num_envs, 3))
-        self._rotation_noise = np.zeros((num_envs, 1))
-        self._rotation_bias = np.zeros((num_envs, 3))
-        self._fingertip_bias = np.zeros((num_envs, len(FINGERTIPS), 3))
+        self._config, self._rng = config, rng
+        self._nominal = xp.ones(num_envs, dtype=bool)
+        self._position_noise = xp.zeros((num_envs, 1))
+        self._position_bias = xp.zeros((num_envs, 3))
+        self._rotation_noise = xp.zeros((num_envs, 1))
+        self._rotation_bias = xp.zeros((num_envs, 3))
+        self._fingertip_bias = xp.zeros((num_envs, len(FINGERTIPS), 3))
 
-    def reset(self, row: int, nominal: bool, state: HandState, config: SensingConfig | None = None) -> dict[str, Any]:
-        """Begin an episode of one row.
+    def reset(self, row: Any, nominal: Any, state: HandState, config: SensingConfig | None = None) -> dict[str, Any]:
+        """Begin an episode of one row, or of several.
 
         Args:
-            row: index.
-            nominal: whether it is nominal.
+            row: index, or indices (k,).
+            nominal: whether it is nominal, or (k,).
             state: at its beginning.
             config: what this episode's draws are from: ranges within those of the batch; default: those.
 
         Returns:
-            What was drawn, by field; nothing for a nominal row.
+            What was drawn, by field; nothing for a nominal row, and for several.
         """
-        config, rng = config or self._config, self._rng
+        config, rng, shape = config or self._config, self._rng, tuple(getattr(nominal, "shape", ()))
         self._nominal[row] = nominal
-        self._position_noise[row] = config.position_noise.sample(rng)
-        self._position_bias[row] = rng.normal(0.0, config.position_bias, 3) if config.position_bias else 0.0
-        self._rotation_noise[row] = config.rotation_noise.sample(rng)
+        self._position_noise[row] = config.position_noise.sample(rng, (*shape, 1))
+        self._position_bias[row] = rng.normal(0.0, config.position_bias, (*shape, 3)) if config.position_bias else 0.0
+        self._rotation_noise[row] = config.rotation_noise.sample(rng, (*shape, 1))
         # What is off draws nothing: presets made before it was there keep their draws.
-        self._rotation_bias[row] = rng.normal(0.0, config.rotation_bias, 3) if config.rotation_bias else 0.0
-        shape = self._fingertip_bias[row].shape
-        self._fingertip_bias[row] = rng.normal(0.0, config.fingertip_bias, shape) if config.fingertip_bias else 0.0
-        if nominal:
+        self._rotation_bias[row] = rng.normal(0.0, config.rotation_bias, (*shape, 3)) if config.rotation_bias else 0.0
+        tips = (*shape, len(FINGERTIPS), 3)
+        self._fingertip_bias[row] = rng.normal(0.0, config.fingertip_bias, tips) if config.fingertip_bias else 0.0
+        if shape or nominal:
             return {}
         return {
             "position_noise": float(self._position_noise[row, 0]),
@@ -80,7 +80,7 @@ class HandSensing:
             "fingertip_bias": self._fingertip_bias[row].tolist(),
         }
 
-    def advance(self, state: HandState, periods: np.ndarray | float = 1.0) -> None:
+    def advance(self, state: HandState, periods: Array = 1.0) -> None:
         """Let some time pass, at whose end the true state is `state`: what the hand senses is of the present."""
 
     def present(self, state: HandState) -> HandState:
@@ -96,20 +96,21 @@ class HandSensing:
             fingertip_position=self._feel(state.fingertip_position),
         )
 
-    def _feel(self, fingertips: np.ndarray | None) -> np.ndarray | None:
+    def _feel(self, fingertips: Array | None) -> Array | None:
         if fingertips is None or not (self._config.fingertip_noise or self._config.fingertip_bias):
             return fingertips
         noise = self._config.fingertip_noise * self._rng.standard_normal(fingertips.shape)
-        return np.where(self._nominal[:, None, None], fingertips, fingertips + self._fingertip_bias + noise)
+        xp = arrays.namespace(fingertips)
+        return xp.where(self._nominal[:, None, None], fingertips, fingertips + self._fingertip_bias + noise)
 
     def _look(self, obj: HandObjectState) -> HandObjectState:
         noise = self._rng.standard_normal((2, *obj.position.shape))
         position = obj.position + self._position_bias + self._position_noise * noise[0]
         angles = self._rotation_bias + self._rotation_noise * noise[1]
-        quaternion = rotations.multiply(rotations.from_euler(*angles.T), obj.quaternion)
-        seen = ~self._nominal[:, None]
+        quaternion = rotations.multiply(rotations.from_euler(*angles.swapaxes(0, 1)), obj.quaternion)
+        xp, seen = arrays.namespace(position), ~self._nominal[:, None]
         return replace(
             obj,
-            position=np.where(seen, position, obj.position),
-            quaternion=np.where(seen, quaternion, obj.quaternion),
+            position=xp.where(seen, position, obj.position),
+            quaternion=xp.where(seen, quaternion, obj.quaternion),
         )

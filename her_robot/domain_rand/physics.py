@@ -105,7 +105,7 @@ class Physics:
     def object_rise(self, row: int) -> float:
         """How far the object's centre, at rest on the table, lies above the nominal height [m]."""
         values = self._values[row]
-        return sum((bound.rise(values[bound.name]) for bound in self.bound if bound.name in values), 0.0)
+        return float(sum(bound.rise(values[bound.name]) for bound in self.bound if bound.name in values))
 
     def _draw(self, bound: Bound, row: int, values: Range | None) -> np.ndarray:
         variation = bound.variation

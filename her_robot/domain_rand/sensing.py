@@ -2,7 +2,7 @@
 
 The object is seen by a camera: sampled at its rate, late, with noise and bias, and now and then not at all. What is
 seen goes through the `PoseTracker` that runs on the robot, so its holding and its estimated velocities are trained on.
-Rows are environments; a nominal row is seen as it is.
+Rows are environments; a nominal row is seen as it is. Arrays are NumPy's or PyTorch's.
 """
 
 from dataclasses import dataclass, replace
@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from her_robot import arrays
+from her_robot.arrays import Array
 from her_robot.contract import ObjectState, RobotState
 from her_robot.domain_rand.distribution import Range
 from her_robot.errors import ConfigurationError
@@ -133,7 +135,7 @@ class SensingConfig:
 class Sensing:
     """The sensors of a batch of environments."""
 
-    def __init__(self, config: SensingConfig, num_envs: int, control_period: float, rng: np.random.Generator) -> None:
+    def __init__(self, config: SensingConfig, num_envs: int, control_period: float, rng: Any, xp: Any = np) -> None:
         """
         Raises:
             ConfigurationError: the configuration asks for something that only the hand has.
@@ -148,75 +150,74 @@ class Sensing:
         longest = (_HISTORY - 2) * control_period
         if config.grip_latency.high > longest:
             raise ValueError(f"grip_latency must not exceed {longest:.3f} s, found {config.grip_latency.high}")
-        self._config = config
-        self._rng = rng
+        self._config, self._rng, self._xp = config, rng, xp
         self._period = control_period
-        self._tracker = PoseTracker(num_envs)
-        self._nominal = np.ones(num_envs, bool)
-        self._steps = np.zeros(num_envs)
-        self._frame = np.zeros(num_envs, int)
-        self._phase = np.zeros(num_envs)
-        self._latency = np.zeros(num_envs)
-        self._position_noise = np.zeros((num_envs, 1))
-        self._position_bias = np.zeros((num_envs, 3))
-        self._yaw_noise = np.zeros(num_envs)
-        self._dropout = np.zeros(num_envs)
-        self._occlusion_rate = np.zeros(num_envs)
-        self._occluded_until = np.full(num_envs, -np.inf)
-        self._gripper_radius = np.zeros(num_envs)
-        self._camera_range = np.zeros(num_envs)
-        self._grip_bias = np.zeros((num_envs, 3))
-        self._position_drift = _Drift(config.position_drift, config.drift_time, num_envs, rng)
-        self._grip_drift = _Drift(config.grip_drift, config.drift_time, num_envs, rng)
-        self._grip_latency = np.zeros(num_envs)
+        self._tracker = PoseTracker(num_envs, xp=xp)
+        self._nominal = xp.ones(num_envs, dtype=bool)
+        self._steps = xp.zeros(num_envs)
+        self._frame = xp.zeros(num_envs, dtype=int)
+        self._phase = xp.zeros(num_envs)
+        self._latency = xp.zeros(num_envs)
+        self._position_noise = xp.zeros((num_envs, 1))
+        self._position_bias = xp.zeros((num_envs, 3))
+        self._yaw_noise = xp.zeros(num_envs)
+        self._dropout = xp.zeros(num_envs)
+        self._occlusion_rate = xp.zeros(num_envs)
+        self._occluded_until = xp.full((num_envs,), -np.inf)
+        self._gripper_radius = xp.zeros(num_envs)
+        self._camera_range = xp.zeros(num_envs)
+        self._grip_bias = xp.zeros((num_envs, 3))
+        self._position_drift = _Drift(config.position_drift, config.drift_time, num_envs, rng, xp)
+        self._grip_drift = _Drift(config.grip_drift, config.drift_time, num_envs, rng, xp)
+        self._grip_latency = xp.zeros(num_envs)
         # The newest comes first; ages are counted in control periods.
-        self._taken = np.zeros((_HISTORY, num_envs))
-        self._arm = np.zeros((_HISTORY, num_envs, 10))
-        self._positions = np.zeros((_HISTORY, num_envs, 3))
-        self._rotations = np.zeros((_HISTORY, num_envs, 3, 3))
+        self._taken = xp.zeros((_HISTORY, num_envs))
+        self._arm = xp.zeros((_HISTORY, num_envs, 10))
+        self._positions = xp.zeros((_HISTORY, num_envs, 3))
+        self._rotations = xp.zeros((_HISTORY, num_envs, 3, 3))
 
-    def reset(self, row: int, nominal: bool, state: RobotState, config: SensingConfig | None = None) -> dict[str, Any]:
-        """Begin an episode of one row; its object has been in view for a while.
+    def reset(self, row: Any, nominal: Any, state: RobotState, config: SensingConfig | None = None) -> dict[str, Any]:
+        """Begin an episode of one row, or of several; its object has been in view for a while.
 
         Args:
-            row: index.
-            nominal: whether it is nominal.
+            row: index, or indices (k,).
+            nominal: whether it is nominal, or (k,).
             state: of all rows.
             config: what this episode's draws are from: ranges within those of the batch; default: those.
 
         Returns:
-            What was drawn, by field; nothing for a nominal row.
+            What was drawn, by field; nothing for a nominal row, and for several.
         """
-        config, rng = config or self._config, self._rng
+        config, rng, xp, shape = config or self._config, self._rng, self._xp, state.grip_position[row].shape[:-1]
         self._nominal[row] = nominal
         self._steps[row] = 0
-        self._phase[row] = rng.uniform(0.0, 1.0 / config.camera_rate)
-        self._latency[row] = config.camera_latency.sample(rng)
-        self._position_noise[row] = config.position_noise.sample(rng)
-        self._position_bias[row] = rng.normal(0.0, config.position_bias, 3) if config.position_bias else 0.0
-        self._yaw_noise[row] = config.yaw_noise.sample(rng)
-        self._dropout[row] = config.dropout.sample(rng)
-        self._occlusion_rate[row] = config.occlusion_rate.sample(rng)
+        self._phase[row] = rng.uniform(0.0, 1.0 / config.camera_rate, shape)
+        self._latency[row] = config.camera_latency.sample(rng, shape)
+        self._position_noise[row] = config.position_noise.sample(rng, (*shape, 1))
+        self._position_bias[row] = rng.normal(0.0, config.position_bias, (*shape, 3)) if config.position_bias else 0.0
+        self._yaw_noise[row] = config.yaw_noise.sample(rng, shape)
+        self._dropout[row] = config.dropout.sample(rng, shape)
+        self._occlusion_rate[row] = config.occlusion_rate.sample(rng, shape)
         self._occluded_until[row] = -np.inf
-        self._gripper_radius[row] = config.gripper_radius.sample(rng)
-        self._camera_range[row] = config.camera_range.sample(rng)
-        self._grip_bias[row] = rng.normal(0.0, config.grip_bias, 3) if config.grip_bias else 0.0
-        self._position_drift.reset(row)
-        self._grip_drift.reset(row)
-        self._grip_latency[row] = config.grip_latency.sample(rng) if config.grip_latency.high else 0.0
-        self._taken[:, row] = -np.arange(_HISTORY)
+        self._gripper_radius[row] = config.gripper_radius.sample(rng, shape)
+        self._camera_range[row] = config.camera_range.sample(rng, shape)
+        self._grip_bias[row] = rng.normal(0.0, config.grip_bias, (*shape, 3)) if config.grip_bias else 0.0
+        self._position_drift.reset(row, shape)
+        self._grip_drift.reset(row, shape)
+        self._grip_latency[row] = config.grip_latency.sample(rng, shape) if config.grip_latency.high else 0.0
+        self._taken[:, row] = -xp.arange(float(_HISTORY)).reshape(-1, *(1,) * len(shape))
         self._arm[:, row] = _arm_of(state)[row]
         self._frame[row] = self._newest_frame(row)
         if state.object is not None:
             self._positions[:, row] = state.object.position[row]
             self._rotations[:, row] = state.object.rotation[row]
-            self._tracker.reset(np.array([row]))
-            seen = np.zeros(self._nominal.size, bool)
+            seen = xp.zeros_like(self._nominal)
             seen[row] = True
+            self._tracker.reset(seen)
             self._look(seen)
-        return {} if nominal else self._drawn(row)
+        return {} if shape or nominal else self._drawn(row)
 
-    def advance(self, state: RobotState, periods: np.ndarray | float = 1.0) -> None:
+    def advance(self, state: RobotState, periods: Array | float = 1.0) -> None:
         """Let a control period pass, at whose end the true state is `state`.
 
         Args:
@@ -224,13 +225,11 @@ class Sensing:
             periods: how long it lasted, (n,) or one for all, in nominal control periods.
         """
         self._steps += periods
-        self._taken[1:] = self._taken[:-1]
-        self._taken[0] = self._steps
+        self._taken = self._xp.concatenate([self._steps[None], self._taken[:-1]])
         self._position_drift.advance(periods * self._period)
         self._grip_drift.advance(periods * self._period)
         if self._config.grip_latency.high:
-            self._arm[1:] = self._arm[:-1]
-            self._arm[0] = _arm_of(state)
+            self._arm = self._xp.concatenate([_arm_of(state)[None], self._arm[:-1]])
         if state.object is not None:
             self._watch(state.object, state)
 
@@ -255,56 +254,57 @@ class Sensing:
                 finger_velocity=seen.finger_velocity + self._config.finger_velocity_noise * fingers[1],
             )
         if self._config.blind_finger:
-            zeros = np.zeros_like(state.finger_position)
+            zeros = self._xp.zeros_like(state.finger_position)
             seen = replace(seen, finger_position=zeros, finger_velocity=zeros)
         return _select(self._nominal, state, seen)
 
     def _watch(self, obj: ObjectState, state: RobotState) -> None:
-        for history, newest in ((self._positions, obj.position), (self._rotations, obj.rotation)):
-            history[1:] = history[:-1]
-            history[0] = newest
+        xp = self._xp
+        self._positions = xp.concatenate([obj.position[None], self._positions[:-1]])
+        self._rotations = xp.concatenate([obj.rotation[None], self._rotations[:-1]])
         now = self._steps * self._period
-        begins = self._rng.random(now.size) < self._occlusion_rate * self._period
-        duration = self._config.occlusion_duration.sample(self._rng, now.size)
-        self._occluded_until = np.where(begins, now + duration, self._occluded_until)
+        begins = self._rng.random(len(now)) < self._occlusion_rate * self._period
+        duration = self._config.occlusion_duration.sample(self._rng, len(now))
+        self._occluded_until = xp.where(begins, now + duration, self._occluded_until)
 
         hidden = (now <= self._occluded_until) | self._out_of_sight(obj.position, state.grip_position)
         newest = self._newest_frame(slice(None))
-        seen = (newest > self._frame) & ~hidden & (self._rng.random(now.size) >= self._dropout)
-        self._frame = np.maximum(self._frame, newest)
+        seen = (newest > self._frame) & ~hidden & (self._rng.random(len(now)) >= self._dropout)
+        self._frame = xp.maximum(self._frame, newest)
         self._look(seen)
         self._tracker.carry(now, state.grip_position, state.finger_position.sum(axis=1))
 
-    def _out_of_sight(self, position: np.ndarray, grip_position: np.ndarray) -> np.ndarray:
+    def _out_of_sight(self, position: Array, grip_position: Array) -> Array:
         """Whether each object is too far away, or the column above the gripper crosses the line of sight to it,
         boolean (n,)."""
+        xp = self._xp
         if self._config.camera_position is None:
-            return np.zeros(len(position), bool)
-        sight = np.asarray(self._config.camera_position) - position
+            return xp.zeros_like(self._nominal)
+        sight = arrays.like(position, self._config.camera_position) - position
         toward_grip = (grip_position - position)[:, :2]
-        along = np.clip(
-            np.einsum("ni,ni->n", toward_grip, sight[:, :2]) / np.square(sight[:, :2]).sum(axis=1), 0.0, 1.0
+        along = xp.clip(
+            xp.einsum("ni,ni->n", toward_grip, sight[:, :2]) / xp.square(sight[:, :2]).sum(axis=1), 0.0, 1.0
         )
         nearest = along[:, None] * sight
-        distance = np.linalg.norm(nearest[:, :2] - toward_grip, axis=1)
+        distance = xp.linalg.norm(nearest[:, :2] - toward_grip, axis=1)
         column = grip_position[:, 2] + self._config.gripper_clearance
         behind = (distance < self._gripper_radius) & (position[:, 2] + nearest[:, 2] > column)
-        return behind | (np.linalg.norm(sight, axis=1) > self._camera_range)
+        return behind | (xp.linalg.norm(sight, axis=1) > self._camera_range)
 
-    def _look(self, seen: np.ndarray) -> None:
+    def _look(self, seen: Array) -> None:
         """Show the tracker the object as it was when the newest image was taken."""
         captured = self._phase + self._frame / self._config.camera_rate
-        noise = self._rng.standard_normal((seen.size, 3))
-        yaw = self._yaw_noise * self._rng.standard_normal(seen.size)
+        noise = self._rng.standard_normal((len(seen), 3))
+        yaw = self._yaw_noise * self._rng.standard_normal(len(seen))
         # Noise is drawn for all, so that what one row sees does not depend on what the others see; the rest is not.
-        rows = np.flatnonzero(seen)
+        rows = arrays.indices(seen)
         index, part = self._look_up(rows, self._steps[rows] - captured[rows] / self._period)
         exact = (1 - part) * self._positions[index, rows] + part * self._positions[index + 1, rows]
-        position, rotation = np.zeros((seen.size, 3)), np.zeros((seen.size, 3, 3))
+        position, rotation = self._xp.zeros_like(self._positions[0]), self._xp.zeros_like(self._rotations[0])
         position[rows] = exact + self._position_bias[rows] + self._position_noise[rows] * noise[rows]
         if self._config.position_drift:
             position[rows] += self._position_drift.value[rows]
-        nearest = np.rint(index + part[:, 0]).astype(int)
+        nearest = arrays.to_int(self._xp.round(index + part[:, 0]))
         rotation[rows] = _about_z(yaw[rows]) @ self._rotations[nearest, rows]
         self._tracker.update(seen, captured, position, rotation)
 
@@ -312,10 +312,10 @@ class Sensing:
         """Grip and fingers as they were one latency ago."""
         if not self._config.grip_latency.high:
             return state
-        rows = np.arange(self._nominal.size)
+        rows = self._xp.arange(len(self._nominal))
         index, part = self._look_up(rows, self._grip_latency / self._period)
         arm = (1 - part) * self._arm[index, rows] + part * self._arm[index + 1, rows]
-        grip, velocity, fingers, finger_velocity = np.split(arm, [3, 6, 8], axis=1)
+        grip, velocity, fingers, finger_velocity = arm[:, :3], arm[:, 3:6], arm[:, 6:8], arm[:, 8:]
         return replace(
             state,
             grip_position=grip,
@@ -324,16 +324,16 @@ class Sensing:
             finger_velocity=finger_velocity,
         )
 
-    def _look_up(self, rows: np.ndarray, age: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _look_up(self, rows: Array, age: Array) -> tuple[Array, Array]:
         """Where in the history rows (k,) were `age` (k,) control periods ago.
 
         Returns:
             index (k,) of the entry that is just younger, and how far toward the one after it, (k, 1).
         """
         ages = self._steps[rows] - self._taken[:, rows]
-        age = np.clip(age, 0.0, ages[-1] - 0.001)
+        age = self._xp.clip(self._xp.clip(age, 0.0, None), None, ages[-1] - 0.001)
         index = (ages <= age).sum(axis=0) - 1
-        younger, older = ages[index, np.arange(rows.size)], ages[index + 1, np.arange(rows.size)]
+        younger, older = ages[index, self._xp.arange(len(rows))], ages[index + 1, self._xp.arange(len(rows))]
         return index, ((age - younger) / (older - younger))[:, None]
 
     def _drawn(self, row: int) -> dict[str, Any]:
@@ -350,50 +350,53 @@ class Sensing:
             "grip_latency": float(self._grip_latency[row]),
         }
 
-    def _newest_frame(self, row) -> np.ndarray:
+    def _newest_frame(self, row) -> Array:
         """Index of the newest image that has arrived; negative for one taken before the episode."""
         arrived = self._steps[row] * self._period - self._latency[row] - self._phase[row]
-        return np.floor(arrived * self._config.camera_rate + 1e-9).astype(int)
+        return arrays.to_int(self._xp.floor(arrived * self._config.camera_rate + 1e-9))
 
 
 class _Drift:
     """Errors that wander about: a stationary Gauss-Markov process on three axes of each row."""
 
-    def __init__(self, deviation: float, time: float, num_envs: int, rng: np.random.Generator) -> None:
+    def __init__(self, deviation: float, time: float, num_envs: int, rng: Any, xp: Any) -> None:
         self._deviation, self._time, self._rng = deviation, time, rng
-        self.value = np.zeros((num_envs, 3))
+        self.value = xp.zeros((num_envs, 3))
 
-    def reset(self, row: int) -> None:
-        """Begin anywhere."""
+    def reset(self, row: Any, shape: tuple[int, ...]) -> None:
+        """Begin anywhere, in rows of a shape."""
         if self._deviation:
-            self.value[row] = self._rng.normal(0.0, self._deviation, 3)
+            self.value[row] = self._rng.normal(0.0, self._deviation, (*shape, 3))
 
-    def advance(self, duration: np.ndarray | float) -> None:
+    def advance(self, duration: Array | float) -> None:
         """Let `duration` pass, (n,) or one for all [s]."""
         if self._deviation:
-            kept = np.exp(-np.broadcast_to(duration, len(self.value)) / self._time)[:, None]
+            xp = arrays.namespace(self.value)
+            duration = xp.broadcast_to(arrays.like(self.value, duration), (len(self.value),))
+            kept = xp.exp(-duration / self._time)[:, None]
             fresh = self._deviation * self._rng.standard_normal(self.value.shape)
-            self.value = kept * self.value + np.sqrt(1.0 - kept**2) * fresh
+            self.value = kept * self.value + xp.sqrt(1.0 - kept**2) * fresh
 
 
-def _arm_of(state: RobotState) -> np.ndarray:
+def _arm_of(state: RobotState) -> Array:
     """What joint sensors tell, (n, 10): grip position and velocity, positions and velocities of the fingers."""
-    return np.concatenate(
+    return arrays.namespace(state.grip_position).concatenate(
         [state.grip_position, state.grip_velocity, state.finger_position, state.finger_velocity], axis=1
     )
 
 
-def _about_z(angle: np.ndarray) -> np.ndarray:
+def _about_z(angle: Array) -> Array:
     """Rotation matrices about z for angles (n,) [rad], shape (n, 3, 3)."""
-    cos, sin, zero, one = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
-    return np.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], axis=-1).reshape(-1, 3, 3)
+    xp = arrays.namespace(angle)
+    cos, sin, zero, one = xp.cos(angle), xp.sin(angle), xp.zeros_like(angle), xp.ones_like(angle)
+    return xp.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], axis=-1).reshape(-1, 3, 3)
 
 
-def _select(rows: np.ndarray, chosen: RobotState, other: RobotState) -> RobotState:
+def _select(rows: Array, chosen: RobotState, other: RobotState) -> RobotState:
     """`chosen` in the rows of a boolean mask, `other` elsewhere."""
 
-    def pick(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.where(rows.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
+    def pick(a: Array, b: Array) -> Array:
+        return arrays.namespace(a).where(rows.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
 
     obj = None
     if chosen.object is not None and other.object is not None:

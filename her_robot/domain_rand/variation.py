@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
+from her_robot.arrays import Array
 from her_robot.domain_rand.distribution import Range
 from her_robot.domain_rand.parameters import (
     OBJECT,
@@ -108,28 +109,30 @@ class Bound:
         self.operation: Operation = _operation(name, variation)
         self.elements = tuple(element_name(model, parameter, element) for element in elements)
         rows, owners = rows_of(model, parameter, elements)
-        self._owners = owners if variation.independent else np.zeros_like(owners)
+        self.owners = owners if variation.independent else np.zeros_like(owners)
+        """Which element of a draw belongs to each row of the field."""
         self.shape = (len(elements) if variation.independent and elements else 1, parameter.axes)
         self.place = _index(parameter, rows)
         """Index of what is varied in the parameter's field."""
-        self._along = [_Along(field, (rows,)) for field in parameter.scaled_along]
+        self.along = [_Along(field, (rows,)) for field in parameter.scaled_along]
+        """What is scaled along with it."""
         self._half_height = 0.0
         if parameter.field == "geom_size":
             bodies = model.geom_bodyid[rows]
-            self._along.append(_Along("body_inertia", (bodies,), 2))
+            self.along.append(_Along("body_inertia", (bodies,), 2))
             # Of the box that a body is found by, the half sizes; its centre stays.
-            self._along.append(_Along("bvh_aabb", (model.body_bvhadr[bodies][:, None], np.arange(3, 6))))
+            self.along.append(_Along("bvh_aabb", (model.body_bvhadr[bodies][:, None], np.arange(3, 6))))
             objects = [geom for geom in rows if model.body(model.geom_bodyid[geom]).name == OBJECT]
             self._half_height = sum(_half_height(model, geom) for geom in objects)
         self._boxes = _Boxes(model, rows) if parameter.field == "body_ipos" else None
-        self.fields = (parameter.field, *(along.field for along in self._along))
+        self.fields = (parameter.field, *(along.field for along in self.along))
         if self._boxes is not None:
             self.fields += ("bvh_aabb",)
         """Fields of `MjModel` that are written."""
         self.nominal = field_of(model, parameter.field)[self.place].copy()
         """In the compiled model: one value for each element or degree of freedom, and axis."""
 
-    def sample(self, rng: np.random.Generator, count: int, values: Range | None = None) -> np.ndarray:
+    def sample(self, rng: Any, count: int, values: Range | None = None) -> Array:
         """Draws (count, elements, axes); one element where all share a draw.
 
         Args:
@@ -146,19 +149,18 @@ class Bound:
         array[self.place] = new = _OPERATIONS[self.operation](old, self._spread(values, old))
         if self._boxes is not None:
             self._boxes.shift(model, new - old)
-        if not self._along:
+        if not self.along:
             return
-        factor = values[self._owners] if self.operation == "scale" else (new / old)[:, None]
-        for field, place, power in self._along:
+        factor = values[self.owners] if self.operation == "scale" else (new / old)[:, None]
+        for field, place, power in self.along:
             array = field_of(model, field)
             scale = factor if power == 1 else factor**power
             array[place] *= scale if array.ndim > 1 else scale[:, 0]
 
-    def rise(self, values: np.ndarray) -> float:
-        """How far the object lies above its nominal height through a draw (elements, axes) [m]."""
-        if self.parameter is PARAMETERS["table_height"]:
-            return float(values[0, 0])
-        return self._half_height * float(values[0, 0] - 1.0) if self._half_height else 0.0
+    def rise(self, values: Array) -> Array:
+        """How far the object lies above its nominal height through draws (..., elements, axes), (...) [m]."""
+        first = values[..., 0, 0]
+        return first if self.parameter is PARAMETERS["table_height"] else self._half_height * (first - 1.0)
 
     def limits(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Smallest and largest results, of values between `low` and `high`."""
@@ -188,7 +190,7 @@ class Bound:
         """A draw in the shape of what it applies to."""
         if self.parameter.kind is None:
             return values[0]
-        spread = values[self._owners]
+        spread = values[self.owners]
         return spread if old.ndim > 1 else spread[:, 0]
 
 

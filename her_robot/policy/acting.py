@@ -1,12 +1,14 @@
-"""Copies of a policy that act in training."""
+"""Copies of a policy that act in training, on NumPy arrays or on tensors of their device: actions are what observations
+are."""
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from her_robot import arrays
+from her_robot.arrays import Array
 from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.policy.inputs import Inputs
 from her_robot.policy.sac import sample_actions
@@ -30,7 +32,7 @@ class Policy:
         """What this policy remembers at the start of an episode, or of several side by side."""
         return EpisodeMemory(self._inputs.history, self._action_size)
 
-    def act(self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory) -> np.ndarray:
+    def act(self, observation: Array, desired_goal: Array, memory: EpisodeMemory) -> Array:
         """Deterministic actions (n, action_size), which `memory` takes in as those that are commanded.
 
         Args:
@@ -39,35 +41,31 @@ class Policy:
             memory: of the episodes so far.
         """
         outputs = self._outputs(observation, desired_goal, memory)
-        action = torch.tanh(outputs[:, : self._action_size]).cpu().numpy()
+        action = _like(observation, torch.tanh(outputs[:, : self._action_size]))
         memory.record(observation, action)
         return action
 
     def explore(
-        self,
-        observation: np.ndarray,
-        desired_goal: np.ndarray,
-        memory: EpisodeMemory,
-        rng: np.random.Generator,
-        explores: np.ndarray,
-    ) -> np.ndarray:
+        self, observation: Array, desired_goal: Array, memory: EpisodeMemory, rng: Any, explores: Array
+    ) -> Array:
         """Actions to explore with where `explores` (n,) is true: drawn, if the policy is stochastic. Otherwise those of
         `act`. Whoever explores tells `memory` what is commanded in the end."""
-        outputs = self._outputs(observation, desired_goal, memory).cpu().numpy()
-        action = np.tanh(outputs[:, : self._action_size])
+        outputs = _like(observation, self._outputs(observation, desired_goal, memory))
+        xp = arrays.namespace(outputs)
+        action = xp.tanh(outputs[:, : self._action_size])
         if outputs.shape[-1] == self._action_size:
             return action
-        return np.where(explores[:, None], sample_actions(outputs, rng), action)
+        return xp.where(explores[:, None], sample_actions(outputs, rng), action)
 
-    def _outputs(self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory) -> Tensor:
+    def _outputs(self, observation: Array, desired_goal: Array, memory: EpisodeMemory) -> Tensor:
         past = None
         if self._inputs.history:
             observations, actions = memory.before(observation)
             past = self._tensor(observations), self._tensor(actions)
         return self._actor(self._inputs(self._tensor(observation), self._tensor(desired_goal), past))
 
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.asarray(values, np.float32)).to(self._device)
+    def _tensor(self, values: Array) -> Tensor:
+        return torch.as_tensor(arrays.to_float32(values), device=self._device)
 
 
 class RecurrentPolicy(Policy):
@@ -77,8 +75,13 @@ class RecurrentPolicy(Policy):
         return EpisodeMemory(1, self._action_size)
 
     @torch.no_grad()
-    def _outputs(self, observation: np.ndarray, desired_goal: np.ndarray, memory: EpisodeMemory) -> Tensor:
+    def _outputs(self, observation: Array, desired_goal: Array, memory: EpisodeMemory) -> Tensor:
         _, actions = memory.before(observation)
         inputs = self._inputs(self._tensor(observation), self._tensor(desired_goal))
         outputs, memory.state = self._actor(inputs[None], self._tensor(actions[:, 0])[None], state=memory.state)
         return outputs[0]
+
+
+def _like(observation: Array, values: Tensor) -> Array:
+    """A tensor as an array where observations are arrays."""
+    return values if isinstance(observation, Tensor) else values.cpu().numpy()

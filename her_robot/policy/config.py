@@ -194,7 +194,9 @@ class TrainConfig:
     adr: AutomaticConfig = field(default_factory=AutomaticConfig)
     """Whether the preset's ranges grow with the policy."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where the networks live."""
+    """Where the networks live, and the replay buffer."""
+    sim: Literal["cpu", "warp"] = "cpu"
+    """`cpu` steps environments in threads; `warp` on `device`, by MuJoCo Warp, and nothing leaves it (docs/gpu.md)."""
     checkpoint_interval: float = 60.0
     """Time between two checkpoints [s]."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -244,6 +246,9 @@ class TrainConfig:
             raise ValueError(f"agent.gamma must lie between 0 and 1, found {self.agent.gamma}")
         if self.num_threads < 0 or self.warmup_steps < 0 or self.network.history < 0:
             raise ValueError("num_threads, warmup_steps and network.history must not be negative")
+        for name, wanted in {"network.asymmetric": self.network.asymmetric, "adr.enabled": self.adr.enabled}.items():
+            if self.sim == "warp" and wanted:
+                raise ValueError(f"{name} is not known to sim=warp yet; leave it out, or set sim=cpu")
         for name, wanted in {
             "network.positions is relative": self.network.positions == "relative",
             "network.nearest_side is true": self.network.nearest_side,

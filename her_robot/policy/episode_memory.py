@@ -7,11 +7,14 @@ before does (Peng et al. 2017, arXiv 1710.06537).
 from collections import deque
 from typing import Any
 
-import numpy as np
+from her_robot import arrays
+from her_robot.arrays import Array
 
 
 class EpisodeMemory:
     """The last observations and actions of a policy while it acts; for one episode, or for several side by side.
+
+    They are arrays or tensors.
 
     An episode begins as if the arm had stood still before: the earlier observations are the first one, the earlier
     actions 0. Simulation and robot do begin that way.
@@ -24,8 +27,8 @@ class EpisodeMemory:
             action_size: size of an action.
         """
         self._action_size = action_size
-        self._observations: deque[np.ndarray] = deque(maxlen=length)
-        self._actions: deque[np.ndarray] = deque(maxlen=length)
+        self._observations: deque[Array] = deque(maxlen=length)
+        self._actions: deque[Array] = deque(maxlen=length)
         self.state: Any = None
         """What a recurrent network carries over to the next step; None before the first."""
 
@@ -35,16 +38,17 @@ class EpisodeMemory:
         self._actions.clear()
         self.state = None
 
-    def before(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def before(self, observation: Array) -> tuple[Array, Array]:
         """What was seen and done before `observation` (..., o): observations (..., length, o) and actions (..., length,
         a), the newest first."""
         if not self._observations:
-            still = np.zeros((*observation.shape[:-1], self._action_size), np.float32)
+            still = arrays.zeros_beside(observation, (*observation.shape[:-1], self._action_size))
             self._observations.extend([observation] * (self._observations.maxlen or 0))
             self._actions.extend([still] * (self._actions.maxlen or 0))
-        return np.stack(self._observations, axis=-2), np.stack(self._actions, axis=-2)
+        xp = arrays.namespace(observation)
+        return xp.stack(tuple(self._observations), axis=-2), xp.stack(tuple(self._actions), axis=-2)
 
-    def record(self, observation: np.ndarray, action: np.ndarray) -> None:
+    def record(self, observation: Array, action: Array) -> None:
         """Remember an observation (..., o), and the action (..., a) that was commanded then."""
         self._observations.appendleft(observation)
-        self._actions.appendleft(np.asarray(action, np.float32))
+        self._actions.appendleft(arrays.to_float32(action))

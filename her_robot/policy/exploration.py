@@ -1,29 +1,31 @@
-"""Playing training episodes: what the policy would do, a guide here and there, and noise."""
+"""Playing training episodes: what the policy would do, a guide here and there, and noise.
 
-from typing import NamedTuple
+Episodes are made of what the environments give: NumPy arrays, or tensors on their device.
+"""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from her_robot import arrays
+from her_robot.arrays import Array
 from her_robot.contract import Contract, FetchContract, goal_between
 from her_robot.policy.acting import Policy
 from her_robot.policy.config import ExplorationConfig
 from her_robot.policy.episode_memory import EpisodeMemory
 from her_robot.policy.guide import GUIDES, approach_object, guide_actions
 from her_robot.policy.replay import Episodes
-from her_robot.sim.goal_env import BatchedGoalEnv
 
 
 class Explorer:
     """Plays one episode in every environment at a time."""
 
-    def __init__(
-        self, env: BatchedGoalEnv, config: ExplorationConfig, rng: np.random.Generator, with_truth: bool = False
-    ) -> None:
+    def __init__(self, env: Any, config: ExplorationConfig, rng: Any, with_truth: bool = False) -> None:
         """
         Args:
-            env: resets all its rows together.
+            env: a `BatchedGoalEnv` or a `WarpGoalEnv` that resets all its rows together.
             config: how it explores.
-            rng: source of its draws.
+            rng: source of its draws: a `numpy.random.Generator`, or a `DeviceGenerator` on the environments' device.
             with_truth: record the truth as well, and what was drawn for the episodes.
         """
         self._env, self._config, self._rng = env, config, rng
@@ -44,7 +46,7 @@ class Explorer:
         env = self._env
         observation, _ = env.reset()
         desired = self._goals(observation["achieved_goal"], observation["desired_goal"])
-        alone = np.zeros(env.num_envs, bool) if judged is None else judged
+        alone = arrays.namespace(desired).zeros_like(desired[:, 0], dtype=bool) if judged is None else judged
         approaching, guided_steps = self._draw_guidance()
         observations, achieved, actions = [observation["observation"]], [observation["achieved_goal"]], []
         truths = [env.true_observation()] if self._with_truth else []
@@ -63,21 +65,22 @@ class Explorer:
             actions.append(action)
             if self._with_truth:
                 truths.append(env.true_observation())
+        xp = arrays.namespace(desired)
         return Episodes(
-            observation=np.stack(observations, axis=1).astype(np.float32),
-            achieved_goal=np.stack(achieved, axis=1).astype(np.float32),
-            desired_goal=desired.astype(np.float32),
-            action=np.stack(actions, axis=1).astype(np.float32),
-            truth=np.stack(truths, axis=1).astype(np.float32) if self._with_truth else None,
+            observation=arrays.to_float32(xp.stack(observations, axis=1)),
+            achieved_goal=arrays.to_float32(xp.stack(achieved, axis=1)),
+            desired_goal=arrays.to_float32(desired),
+            action=arrays.to_float32(xp.stack(actions, axis=1)),
+            truth=arrays.to_float32(xp.stack(truths, axis=1)) if self._with_truth else None,
             parameters=env.parameters if self._with_truth else None,
         )
 
-    def _goals(self, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
+    def _goals(self, achieved: Array, desired: Array) -> Array:
         """What the policy is asked for (n, goal_size), from what is achieved at first and what the task asks for."""
         if not self._config.nearer_goals:
             return desired
         nearer = self._rng.random(len(desired)) < self._config.nearer_goals
-        share = np.where(nearer, self._rng.random(len(desired)), 1.0)
+        share = arrays.namespace(desired).where(nearer, self._rng.random(len(desired)), 1.0)
         return goal_between(self._contract, achieved, desired, share)
 
     def _draw_guidance(self) -> tuple[np.ndarray, np.ndarray]:
@@ -85,31 +88,33 @@ class Explorer:
         size, rng, config = self._env.num_envs, self._rng, self._config
         approaching = (rng.random(size) < config.approach_episodes) & self._contract.has_object
         guided = rng.random(size) < config.guided_episodes
-        return approaching, np.where(guided, rng.integers(1, self._contract.episode_steps + 1, size), 0)
+        steps = rng.integers(1, self._contract.episode_steps + 1, size)
+        return approaching, arrays.namespace(steps).where(guided, steps, 0)
 
     def _action(
         self,
         policy: Policy | None,
         memory: EpisodeMemory,
-        observation: np.ndarray,
-        shown: np.ndarray,
-        desired_goal: np.ndarray,
-        approaching: np.ndarray,
-        guided: np.ndarray,
-        alone: np.ndarray,
+        observation: Array,
+        shown: Array,
+        desired_goal: Array,
+        approaching: Array,
+        guided: Array,
+        alone: Array,
         noise: "_Noise",
-    ) -> np.ndarray:
+    ) -> Array:
         own = policy.explore(observation, desired_goal, memory, self._rng, ~alone) if policy else noise.uniform
-        action = own.copy()
+        action = arrays.copy(own)
         if approaching.any():
             towards, distance = approach_object(self._contract, observation)
             approaching &= distance > self._near
             action[approaching] = towards[approaching]
         if guided.any() and self._has_guide:
             action[guided] = guide_actions(self._contract, shown[guided], desired_goal[guided], self._with_truth)
-        action = np.clip(action + noise.added, -1.0, 1.0)
-        action = np.where(noise.replaces[:, None], noise.uniform, action)
-        return np.where(alone[:, None], own, action) if policy else action
+        xp = arrays.namespace(action)
+        action = xp.clip(action + noise.added, -1.0, 1.0)
+        action = xp.where(noise.replaces[:, None], noise.uniform, action)
+        return xp.where(alone[:, None], own, action) if policy else action
 
     def _draw_noise(self) -> "_Noise":
         rng, config, shape = self._rng, self._config, (self._env.num_envs, self._contract.action_size)
@@ -123,9 +128,9 @@ class Explorer:
 class _Noise(NamedTuple):
     """What exploration does to actions, for as long as it is held."""
 
-    uniform: np.ndarray
+    uniform: Array
     """Random actions (n, action_size)."""
-    added: np.ndarray
+    added: Array
     """Added to the policy's actions (n, action_size)."""
-    replaces: np.ndarray
+    replaces: Array
     """Where a random action is taken instead, boolean (n,)."""

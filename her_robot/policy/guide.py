@@ -2,13 +2,13 @@
 
 HER learns from whatever is achieved; at first nothing is, because random actions hardly ever touch the object. A share
 of the training episodes begins with a guide acting, with the same exploration noise, and the policy learns from them
-off-policy. A trained policy holds nothing of it.
+off-policy. A trained policy holds nothing of it. Arrays are NumPy's or PyTorch's.
 """
 
 from collections.abc import Callable
 
-import numpy as np
-
+from her_robot import arrays
+from her_robot.arrays import Array
 from her_robot.contract import Contract, term_slice
 from her_robot.domain_rand.anticipation import HELD_GAP
 
@@ -40,7 +40,7 @@ _CAUTIOUS = 0.7
 """Haste of a guide that knows of delays: with more it swings about its target."""
 
 
-def guide_push(contract: Contract, observation: np.ndarray, desired_goal: np.ndarray, haste: float = 1.0) -> np.ndarray:
+def guide_push(contract: Contract, observation: Array, desired_goal: Array, haste: float = 1.0) -> Array:
     """Actions (n, 4) that push the object towards the goal: over it, down behind it, then forward.
 
     Args:
@@ -49,34 +49,35 @@ def guide_push(contract: Contract, observation: np.ndarray, desired_goal: np.nda
         desired_goal: (n, 3) [m].
         haste: factor on its gain.
     """
+    xp = arrays.namespace(observation)
     grip = observation[:, term_slice(contract, "grip_pos")]
     position = observation[:, term_slice(contract, "object_pos")]
     remaining = (desired_goal - position)[:, :2]
-    distance = np.linalg.norm(remaining, axis=1, keepdims=True)
-    direction = remaining / np.maximum(distance, 1e-6)
+    distance = xp.linalg.norm(remaining, axis=1, keepdims=True)
+    direction = remaining / xp.clip(distance, 1e-6, None)
     relative = grip - position
-    along = np.einsum("ni,ni->n", relative[:, :2], direction)
+    along = xp.einsum("ni,ni->n", relative[:, :2], direction)
     sideways = relative[:, :2] - along[:, None] * direction
 
     start = position[:, :2] - _BEHIND * direction
-    at_start = np.linalg.norm(start - grip[:, :2], axis=1) < _NEAR
+    at_start = xp.linalg.norm(start - grip[:, :2], axis=1) < _NEAR
     low = relative[:, 2] < _CLEAR_HEIGHT / 2
-    pushing = low & (along < 0) & (np.linalg.norm(sideways, axis=1) < _NEAR)
+    pushing = low & (along < 0) & (xp.linalg.norm(sideways, axis=1) < _NEAR)
     blocked = low & ~pushing & ~at_start
 
-    target = np.concatenate([start, position[:, 2:] + _CLEAR_HEIGHT], axis=1)
+    target = xp.concatenate([start, position[:, 2:] + _CLEAR_HEIGHT], axis=1)
     target[blocked, :2] = grip[blocked, :2]
     down = at_start | pushing
     target[down, 2] = position[down, 2] + _PUSH_HEIGHT
-    forward = grip[:, :2] - sideways + np.minimum(0.3 * distance + 0.02, 0.05) * direction
+    forward = grip[:, :2] - sideways + xp.clip(0.3 * distance + 0.02, None, 0.05) * direction
     target[pushing, :2] = forward[pushing]
-    action = np.zeros((len(observation), contract.action_size))
-    action[:, :3] = np.clip(haste * _GAIN * (target - grip), -1.0, 1.0)
+    action = _filled(contract, observation, 0.0)
+    action[:, :3] = xp.clip(haste * _GAIN * (target - grip), -1.0, 1.0)
     action[distance[:, 0] < _DONE] = 0.0
     return action
 
 
-def guide_pick(contract: Contract, observation: np.ndarray, desired_goal: np.ndarray, haste: float = 1.0) -> np.ndarray:
+def guide_pick(contract: Contract, observation: Array, desired_goal: Array, haste: float = 1.0) -> Array:
     """Actions (n, 4) that bring the object to the goal: over it with open fingers, down, close, and there.
 
     Args:
@@ -85,31 +86,32 @@ def guide_pick(contract: Contract, observation: np.ndarray, desired_goal: np.nda
         desired_goal: (n, 3) [m].
         haste: factor on its gain.
     """
+    xp = arrays.namespace(observation)
     grip = observation[:, term_slice(contract, "grip_pos")]
     position = observation[:, term_slice(contract, "object_pos")]
     gap = observation[:, term_slice(contract, "gripper_state")].sum(axis=1)
     offset = position - grip
-    sideways = np.linalg.norm(offset[:, :2], axis=1)
+    sideways = xp.linalg.norm(offset[:, :2], axis=1)
 
-    between = (sideways < _BETWEEN_FINGERS) & (np.abs(offset[:, 2]) < _ALONG_FINGERS)
+    between = (sideways < _BETWEEN_FINGERS) & (xp.abs(offset[:, 2]) < _ALONG_FINGERS)
     held = between & (gap < HELD_GAP)
     closing = between & ~held & (sideways < _NEAR_GRASP)
     opening = ~held & ~closing & (gap < _OPEN_GAP)
     over = opening | ((sideways > _NEAR_GRASP) & (offset[:, 2] < -_ALONG_FINGERS))
 
-    remaining = offset.copy()
+    remaining = arrays.copy(offset)
     remaining[over, 2] += _ABOVE
     # Fingers that are not open yet first rise out of the object's way.
     remaining[opening & (offset[:, 2] > -_ABOVE / 2), :2] = 0.0
     remaining[held] = (desired_goal - position)[held]
     remaining[closing] = 0.0
-    action = np.ones((len(observation), contract.action_size))
-    action[:, :3] = np.clip(haste * _PICK_GAIN * remaining, -1.0, 1.0)
+    action = _filled(contract, observation, 1.0)
+    action[:, :3] = xp.clip(haste * _PICK_GAIN * remaining, -1.0, 1.0)
     action[held | closing, 3] = -1.0
     return action
 
 
-def approach_object(contract: Contract, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def approach_object(contract: Contract, observation: Array) -> tuple[Array, Array]:
     """How a gripper goes to its object, and how far it still has to go.
 
     Closed fingers go straight there. Open ones come from above, so that the object ends up between them.
@@ -121,26 +123,30 @@ def approach_object(contract: Contract, observation: np.ndarray) -> tuple[np.nda
     Returns:
         Actions (n, action_size), and distances (n,) [m].
     """
-    remaining = observation[:, term_slice(contract, "object_rel_pos")].copy()
-    distance = np.linalg.norm(remaining, axis=1)
-    action = np.ones((len(observation), contract.action_size))
+    xp = arrays.namespace(observation)
+    remaining = arrays.copy(observation[:, term_slice(contract, "object_rel_pos")])
+    distance = xp.linalg.norm(remaining, axis=1)
+    action = _filled(contract, observation, 1.0)
     if not contract.gripper_blocked:
-        aside = np.linalg.norm(remaining[:, :2], axis=1)
-        remaining[:, 2] += np.minimum(_DESCENT * aside, _CLEAR_HEIGHT)
-    action[:, :3] = np.clip(_GAIN * remaining, -1.0, 1.0)
+        aside = xp.linalg.norm(remaining[:, :2], axis=1)
+        remaining[:, 2] += xp.clip(_DESCENT * aside, None, _CLEAR_HEIGHT)
+    action[:, :3] = xp.clip(_GAIN * remaining, -1.0, 1.0)
     return action, distance
 
 
-GUIDES: dict[str, Callable[[Contract, np.ndarray, np.ndarray, float], np.ndarray]] = {
+def _filled(contract: Contract, observation: Array, value: float) -> Array:
+    """Actions (n, action_size) of one value, beside observations (n, observation_size)."""
+    return arrays.namespace(observation).full_like(observation[:, : contract.action_size], value)
+
+
+GUIDES: dict[str, Callable[[Contract, Array, Array, float], Array]] = {
     "fetch_push": guide_push,
     "fetch_pick_and_place": guide_pick,
 }
 """The guide of each task that has one."""
 
 
-def guide_actions(
-    contract: Contract, observation: np.ndarray, desired_goal: np.ndarray, sees_truth: bool
-) -> np.ndarray:
+def guide_actions(contract: Contract, observation: Array, desired_goal: Array, sees_truth: bool) -> Array:
     """What the task's guide would do (n, action_size).
 
     Args:

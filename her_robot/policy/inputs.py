@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from her_robot import arrays
 from her_robot.contract import Contract, goal_difference, term_slice
 from her_robot.contract.symmetry import cube_rotations, show_nearest_side
 from her_robot.policy.config import NetworkConfig, NormalizerConfig
@@ -102,10 +103,10 @@ class Inputs:
     def _normalized(self, observation: Tensor, goal: Tensor) -> dict[str, Tensor]:
         if self._sides is not None:
             goal = goal.expand(*observation.shape[:-1], goal.shape[-1])
-            observation, goal = show_nearest_side(self._contract, observation, goal, self._sides, torch)
+            observation, goal = show_nearest_side(self._contract, observation, goal, self._sides)
         seen = {"observation": observation, "goal": goal}
         if "difference" in self.normalizers:
-            seen["difference"] = goal_difference(self._contract, observation[..., self._achieved], goal, torch)
+            seen["difference"] = goal_difference(self._contract, observation[..., self._achieved], goal)
         return {name: normalizer(seen[name]) for name, normalizer in self.normalizers.items()}
 
     def sums_of(
@@ -119,12 +120,14 @@ class Inputs:
             desired: (n, goal_size).
             counts: which times count, boolean (n, T + 1); all by default.
         """
-        times = np.ones(achieved.shape[:-1], bool) if counts is None else counts
+        xp = arrays.namespace(achieved)
+        times = xp.ones_like(achieved[..., 0], dtype=bool) if counts is None else counts
         # Differences are the same by whatever names; goals are named anew by what is achieved at first, and then.
         missing = goal_difference(self._contract, achieved, desired[:, None])
         if self.sides is not None:
-            desired = show_nearest_side(self._contract, observation[:, 0], desired, self.sides)[1]
-            observation, achieved = show_nearest_side(self._contract, observation, achieved, self.sides)
+            sides = arrays.like(observation, self.sides)
+            desired = show_nearest_side(self._contract, observation[:, 0], desired, sides)[1]
+            observation, achieved = show_nearest_side(self._contract, observation, achieved, sides)
         parts = [self.normalizers["observation"].sums_of(observation[times])]
         goal = self.normalizers["goal"]
         parts.append(goal.sums_of(achieved[times]) + goal.sums_of(desired))

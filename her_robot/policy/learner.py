@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from her_robot import arrays
 from her_robot.contract import Contract, FetchContract, is_lost, is_missed
 from her_robot.errors import TrainingDivergedError
 from her_robot.policy.acting import Policy, RecurrentPolicy
@@ -90,7 +91,8 @@ class Learner:
     def take_in(self, episodes: Episodes) -> None:
         """Store episodes, and let the normalisers see them."""
         achieved = episodes.achieved_goal
-        counts = np.arange(achieved.shape[1]) <= self.buffer.add(episodes)[:, None]
+        last = self.buffer.add(episodes)
+        counts = arrays.like(last, np.arange(achieved.shape[1])) <= last[:, None]
         sums = self.inputs.sums_of(episodes.observation, achieved, episodes.desired_goal, counts)
         self.inputs.add(self._processes.sum(sums))
 
@@ -219,9 +221,11 @@ class Learner:
         """What the task's guide would do at some times (n, action_size). The arguments are those of `_inputs_at`."""
         sees_truth = self._config.network.asymmetric
         shown = (episodes.truth if sees_truth else episodes.observation)[episode, time]
-        observation = self._reflect("observation", shown, reflected).cpu().numpy()
-        actions = guide_actions(self.contract, observation, goals.cpu().numpy(), sees_truth)
-        return torch.from_numpy(actions.astype(np.float32)).to(self.device)
+        observation = self._reflect("observation", shown, reflected)
+        if self.device.type == "cpu":
+            # NumPy's arithmetic, as where the guide acts: a run is then the same to the last bit whatever learns it.
+            return torch.from_numpy(guide_actions(self.contract, observation.numpy(), goals.numpy(), sees_truth))
+        return guide_actions(self.contract, observation, goals, sees_truth)
 
     def _inputs_at(
         self, episodes: StoredEpisodes, episode: Tensor, time: Tensor, goals: Tensor, reflected: Tensor | None
@@ -264,7 +268,7 @@ class Learner:
             within = (ahead < end) & (ahead <= last)
             ahead = torch.where(within, ahead + 1, ahead)
             lost = within & (ahead > last)
-            missed = is_missed(self.contract, episodes.achieved_goal[episode, ahead], goals, torch) & within & ~lost
+            missed = is_missed(self.contract, episodes.achieved_goal[episode, ahead], goals) & within & ~lost
             rewards -= discounts * (missed + lost / (1.0 - gamma))
             discounts = torch.where(within, discounts * gamma, discounts).masked_fill_(lost, 0.0)
         return rewards, discounts, ahead

@@ -35,7 +35,9 @@ def check_memory(config: TrainConfig, device: torch.device, processes: int = 1) 
         ConfigurationError: says how much is needed, how much there is, and what to change.
     """
     replay, activations = replay_bytes(config), _activation_bytes(config)
+    # Worlds on a GPU are checked when they are made, with what a world of the task takes.
     environments = _BYTES_PER_ENVIRONMENT * (config.num_envs + 2 * config.evaluation.episodes)
+    environments *= config.sim == "cpu"
     if device.type == "cuda":
         _check("GPU memory", replay + activations, torch.cuda.mem_get_info(device)[0], replay)
         replay = 0

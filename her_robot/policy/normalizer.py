@@ -1,9 +1,12 @@
 """Running mean and standard deviation of what a network sees."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from her_robot import arrays
 from her_robot.policy.config import NormalizerConfig
 
 
@@ -17,11 +20,13 @@ class Normalizer:
         self.mean = torch.zeros(size, device=device)
         self.std = torch.ones(size, device=device)
 
-    def sums_of(self, values: np.ndarray) -> np.ndarray:
-        """What samples (..., size) add to `sums`."""
+    def sums_of(self, values: np.ndarray | Tensor) -> np.ndarray:
+        """What samples (..., size) add to `sums`; they are summed where they are."""
         clip = self.config.observation_clip
-        samples = np.clip(values.reshape(-1, len(self.mean)), -clip, clip).astype(np.float64)
-        return np.concatenate([samples.sum(axis=0), np.square(samples).sum(axis=0), [len(samples)]])
+        samples: Any = arrays.namespace(values).clip(values.reshape(-1, len(self.mean)), -clip, clip)
+        samples = samples.double() if isinstance(samples, Tensor) else samples.astype(np.float64)
+        sums = (samples.sum(0), (samples * samples).sum(0))
+        return np.concatenate([*(_on_host(part) for part in sums), [len(samples)]])
 
     def add(self, sums: np.ndarray) -> None:
         """Take in samples by their `sums_of`."""
@@ -51,3 +56,7 @@ class Normalizer:
         std = np.sqrt(np.maximum(variance, self.config.minimum_std**2))
         self.mean.copy_(torch.from_numpy(mean))
         self.std.copy_(torch.from_numpy(std))
+
+
+def _on_host(values: np.ndarray | Tensor) -> np.ndarray:
+    return values.cpu().numpy() if isinstance(values, Tensor) else values

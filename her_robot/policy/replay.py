@@ -7,6 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from her_robot import arrays
+from her_robot.arrays import Array
+
 
 @dataclass(frozen=True)
 class Episodes:
@@ -74,7 +77,7 @@ Lost = Callable[[np.ndarray], np.ndarray]
 
 def never_lost(achieved: np.ndarray) -> np.ndarray:
     """Where episodes are replayed to their end, whatever becomes of the object."""
-    return np.zeros(achieved.shape[:-1], bool)
+    return arrays.namespace(achieved).zeros_like(achieved[..., 0], dtype=bool)
 
 
 class ReplayBuffer:
@@ -128,7 +131,7 @@ class ReplayBuffer:
         slots = (self._added + np.arange(len(episodes))) % self.capacity
         index = torch.from_numpy(slots).to(self._device)
         for name, array in _kept(vars(episodes)).items():
-            getattr(self._ring, name)[index] = torch.as_tensor(np.ascontiguousarray(array), device=self._device)
+            getattr(self._ring, name)[index] = torch.as_tensor(array, device=self._device)
         self._added += len(episodes)
         return self._look_at(slots, episodes.achieved_goal)
 
@@ -163,19 +166,22 @@ class ReplayBuffer:
 
     def _look_at(self, slots: np.ndarray, achieved_goal: np.ndarray) -> np.ndarray:
         """Derive what draws depend on from what the episodes in some slots achieved; returns their last times."""
-        lost = self._lost(achieved_goal)
-        last = np.where(lost.any(axis=1), np.maximum(lost.argmax(axis=1) - 1, 0), self.episode_steps)
-        self._ring.last[torch.from_numpy(slots).to(self._device)] = torch.from_numpy(last).to(self._device)
-        self._moved[slots] = _farthest(achieved_goal) > self._moved_distance
+        xp, lost = arrays.namespace(achieved_goal), self._lost(achieved_goal)
+        first = (1 * lost).argmax(axis=1)
+        last = xp.where(lost.any(axis=1), xp.clip(first - 1, 0, None), self.episode_steps)
+        self._ring.last[torch.from_numpy(slots).to(self._device)] = torch.as_tensor(last, device=self._device)
+        moved = _farthest(achieved_goal) > self._moved_distance
+        self._moved[slots] = moved.cpu().numpy() if isinstance(moved, Tensor) else moved
         self._cumulative_weight = np.cumsum(np.where(self._moved[: len(self)], 1.0, self._still_weight))
         return last
 
 
-def _kept(arrays: Mapping[str, np.ndarray | None]) -> dict[str, np.ndarray]:
+def _kept(values: Mapping[str, Array | None]) -> dict[str, Array]:
     """Those of some arrays that hold anything."""
-    return {name: array for name, array in arrays.items() if array is not None and array.size}
+    return {name: array for name, array in values.items() if array is not None and 0 not in array.shape}
 
 
 def _farthest(achieved_goal: np.ndarray) -> np.ndarray:
     """How far what an episode achieved was at most from where it began, (n,), for (n, T + 1, g)."""
-    return np.linalg.norm(achieved_goal - achieved_goal[:, :1], axis=-1).max(axis=-1)
+    xp = arrays.namespace(achieved_goal)
+    return xp.amax(xp.linalg.norm(achieved_goal - achieved_goal[:, :1], axis=-1), axis=-1)

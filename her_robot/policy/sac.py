@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from her_robot import arrays
 from her_robot.policy.adam import adam, new_moments
 from her_robot.policy.agent import Agent, Batch
 from her_robot.policy.improvement import value_gradient
@@ -91,5 +92,6 @@ class Sac(Agent):
 
 def sample_actions(outputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Actions (n, actions) of a stochastic actor with outputs (n, 2 * actions)."""
-    mean, log_std = np.split(outputs, 2, axis=-1)
-    return np.tanh(mean + np.exp(np.clip(log_std, *LOG_STD_RANGE)) * rng.standard_normal(mean.shape))
+    xp, actions = arrays.namespace(outputs), outputs.shape[-1] // 2
+    mean, log_std = outputs[..., :actions], outputs[..., actions:]
+    return xp.tanh(mean + xp.exp(xp.clip(log_std, *LOG_STD_RANGE)) * rng.standard_normal(mean.shape))

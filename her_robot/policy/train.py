@@ -66,6 +66,8 @@ def train_command(
     if not resume:
         _refuse_existing_run(directory)
     console = Console()
+    if run_config.sim == "warp":
+        _check_warp(run_config, console)
     keep_freed_memory()
     with ExitStack() as stack:
         processes = Processes(run_config.device)
@@ -110,6 +112,13 @@ def _run(trainer: Trainer, directory: Path, console: Console, until_success: flo
     finally:
         for tracker in trackers:
             tracker.close()
+
+
+def _check_warp(config: TrainConfig, console: Console) -> None:
+    from her_robot.sim.warp.installation import check_installation
+
+    check_installation(config.device)
+    console.print("MuJoCo Warp compiles its kernels when they are first used; that takes minutes, once")
 
 
 def _follow(trainer: Trainer, until_success: float | None) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,12 +86,13 @@ class Trainer:
         self.preset = load_preset(config.randomization)
         rank = self.processes.rank
         self._checkpoints = directory / "checkpoints" / (f"rank-{rank}" if rank else "")
-        self._env = BatchedGoalEnv(config.task, config.num_envs, threads, self.preset, AutoresetMode.DISABLED)
+        device = self.processes.device
+        self._env = _environments(config, config.num_envs, threads, device, self.preset)
         drawn = self._env.parameter_names
         self.learner = Learner(self.contract, config, self.processes, beside=threads > 1, parameters=drawn)
         self._env.reset(seed=config.seed + _SEEDS_OF_A_PROCESS * rank)
-        self._evaluation_envs = _evaluation_envs(config, threads, self.preset)
-        self._rng = np.random.default_rng([config.seed, 1, rank])
+        self._evaluation_envs = _evaluation_envs(config, threads, device, self.preset)
+        self._rng = _generator(config, [config.seed, 1, rank], device)
         self._explorer = Explorer(self._env, config.exploration, self._rng, config.network.asymmetric)
         self._curriculum = Curriculum(config.adr, self._env, self.preset) if config.adr.enabled else None
         self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
@@ -204,7 +206,7 @@ class Trainer:
         episodes, simulation_s = playing.result()
         self.learner.take_in(episodes)
         final = is_success(self.contract, episodes.achieved_goal[:, -1], episodes.desired_goal)
-        played, successes = self.processes.sum(np.array([len(episodes), final.sum()], np.float64))
+        played, successes = self.processes.sum(np.array([len(episodes), float(final.sum())]))
         if self._curriculum is not None:
             self._curriculum.record(self.processes.sum(self._curriculum.count(final)))
         env_steps = before.env_steps + int(played) * self.contract.episode_steps
@@ -260,7 +262,7 @@ class Trainer:
         return dict(zip(self._evaluation_envs, rates.tolist(), strict=True))
 
 
-def evaluate_batched(env: BatchedGoalEnv, policy: Policy, seeds: range) -> int:
+def evaluate_batched(env: Any, policy: Policy, seeds: range) -> int:
     """Final-step successes of the deterministic policy over one episode a seed."""
     successes = 0
     for start in range(0, len(seeds), env.num_envs):
@@ -268,27 +270,45 @@ def evaluate_batched(env: BatchedGoalEnv, policy: Policy, seeds: range) -> int:
         padded: list[int | None] = [*chunk, *chunk[:1] * (env.num_envs - len(chunk))]
         observation, _ = env.reset(seed=padded)
         memory = policy.memory()
-        success = np.zeros(env.num_envs, bool)
+        info: dict[str, Any] = {}
         for _ in range(env.contract.episode_steps):
             action = policy.act(observation["observation"], observation["desired_goal"], memory)
             observation, _, _, _, info = env.step(action)
-            success = info["is_success"]
-        successes += int(success[: len(chunk)].sum())
+        successes += int(info["is_success"][: len(chunk)].sum())
     return successes
 
 
 _COUNTERS = ("env_steps", "updates", "episodes", "wall_s", "simulation_s", "learning_s")
 
 
-def _evaluation_envs(config: TrainConfig, threads: int, preset: RandomizationPreset) -> dict[str, BatchedGoalEnv]:
+def _environments(
+    config: TrainConfig, count: int, threads: int, device: torch.device, preset: RandomizationPreset | None
+) -> Any:
+    """A `BatchedGoalEnv` or a `WarpGoalEnv`, as `config.sim` says: one takes and gives arrays, the other tensors."""
+    if config.sim == "cpu":
+        return BatchedGoalEnv(config.task, count, threads, preset, AutoresetMode.DISABLED)
+    from her_robot.sim.warp.goal_env import WarpGoalEnv
+
+    return WarpGoalEnv(config.task, count, device, preset, AutoresetMode.DISABLED)
+
+
+def _generator(config: TrainConfig, seed: list[int], device: torch.device) -> Any:
+    """Source of exploration's draws, where the environments are."""
+    if config.sim == "cpu":
+        return np.random.default_rng(seed)
+    from her_robot.sim.warp.generator import DeviceGenerator
+
+    return DeviceGenerator(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1), device)
+
+
+def _evaluation_envs(
+    config: TrainConfig, threads: int, device: torch.device, preset: RandomizationPreset
+) -> dict[str, Any]:
     rows = min(config.evaluation.episodes, _EVALUATION_ROWS)
     presets = {"nominal": None, "randomized": preset}
     if preset.nominal_fraction >= 1.0:
         del presets["randomized"]
-    return {
-        name: BatchedGoalEnv(config.task, rows, threads, preset, AutoresetMode.DISABLED)
-        for name, preset in presets.items()
-    }
+    return {name: _environments(config, rows, threads, device, preset) for name, preset in presets.items()}
 
 
 def _prefixed(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -8,7 +8,12 @@ distance between the two is what a servo squeezes with.
 The same code runs on the robot and inside randomised training. Rows are robots; a deployed robot is a batch of one.
 """
 
+from typing import Any
+
 import numpy as np
+
+from her_robot import arrays
+from her_robot.arrays import Array
 
 
 class GripperReference:
@@ -18,11 +23,12 @@ class GripperReference:
         self,
         closed_gap: float,
         open_gap: float,
-        speed: float | np.ndarray,
-        lead: float | np.ndarray,
+        speed: float | Array,
+        lead: float | Array,
         gain: float,
         period: float,
         batch_size: int = 1,
+        xp: Any = np,
     ) -> None:
         """
         Args:
@@ -33,34 +39,36 @@ class GripperReference:
             gain: change of the gap that an action of 1 asks for [m].
             period: control period [s].
             batch_size: n.
+            xp: numpy or torch.
         """
         self._low, self._high = closed_gap, open_gap
         self._speed, self._lead, self._gain, self._period = speed, lead, gain, period
-        self._gap = np.full(batch_size, np.nan)
+        self._gap = xp.full((batch_size,), np.nan)
 
     @property
-    def gap(self) -> np.ndarray:
+    def gap(self) -> Array:
         """What is commanded (n,) [m]; not a number before the first `start`."""
-        return self._gap.copy()
+        return arrays.copy(self._gap)
 
     @property
     def started(self) -> bool:
         """Whether every row has a reference."""
-        return bool(np.isfinite(self._gap).all())
+        return bool(arrays.namespace(self._gap).isfinite(self._gap).all())
 
-    def start(self, measured: np.ndarray | float, rows: np.ndarray | int | slice = slice(None)) -> None:
+    def start(self, measured: Array | float, rows: Array | int | slice = slice(None)) -> None:
         """Take measured gaps [m] of some rows as their reference."""
-        self._gap[rows] = np.clip(measured, self._low, self._high)
+        self._gap[rows] = arrays.namespace(self._gap).clip(measured, self._low, self._high)
 
-    def advance(self, action: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    def advance(self, action: Array, measured: Array) -> Array:
         """The gap to command (n,) [m] for the coming period.
 
         Args:
             action: gripper component (n,), positive to open. Rows that are not finite keep their gap.
             measured: present gap (n,) [m].
         """
-        aim = np.clip(measured + np.clip(self._gain * action, -self._lead, self._lead), self._low, self._high)
+        xp = arrays.namespace(self._gap)
+        aim = xp.clip(measured + xp.clip(self._gain * action, -self._lead, self._lead), self._low, self._high)
         step = self._speed * self._period
-        moved = self._gap + np.clip(aim - self._gap, -step, step)
-        self._gap = np.where(np.isfinite(moved), moved, self._gap)
-        return self._gap.copy()
+        moved = self._gap + xp.clip(aim - self._gap, -step, step)
+        self._gap = xp.where(xp.isfinite(moved), moved, self._gap)
+        return arrays.copy(self._gap)

@@ -10,15 +10,15 @@ from her_robot.sim.batched import BatchedSimulation, Row, Start, initial_state
 from her_robot.sim.tasks import FetchTask
 from her_robot.sim.trim import ArmCollisions
 
-_GRIPPER_QUATERNION_OFFSET = np.array([1.0, 0.0, 1.0, 0.0])
+GRIPPER_QUATERNION_OFFSET = np.array([1.0, 0.0, 1.0, 0.0])
 """Added to the measured gripper orientation, wxyz: keeps the gripper pointing down (`fetch_env.py`, `_set_action`)."""
 
-_FINGER_JOINTS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
+FINGER_JOINTS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
 
 
 def finger_positions(model: mujoco.MjModel) -> np.ndarray:
     """Addresses in `qpos` of the right and the left finger, (2,)."""
-    return np.array([model.joint(name).qposadr[0] for name in _FINGER_JOINTS])
+    return np.array([model.joint(name).qposadr[0] for name in FINGER_JOINTS])
 
 
 class FetchSimulation(BatchedSimulation):
@@ -87,7 +87,7 @@ class _Readings:
     def __init__(self, task: FetchTask, num_envs: int) -> None:
         model = task.model
         self._finger_qpos = finger_positions(model)
-        self._finger_qvel = [int(model.joint(name).dofadr[0]) for name in _FINGER_JOINTS]
+        self._finger_qvel = [int(model.joint(name).dofadr[0]) for name in FINGER_JOINTS]
         self.qpos = np.zeros((num_envs, model.nq))
         self.qvel = np.zeros((num_envs, model.nv))
         self.grip_position = np.zeros((num_envs, 3))
@@ -169,7 +169,7 @@ class FetchRow(Row):
         """One control period under `action` (4,) float32, in the precision that Gymnasium-Robotics computes in."""
         displacement = action[:3] * self._action_scale
         self._mocap_position[:] = self._gripper_position + displacement
-        self._mocap_quaternion[:] = self._gripper_quaternion + _GRIPPER_QUATERNION_OFFSET
+        self._mocap_quaternion[:] = self._gripper_quaternion + GRIPPER_QUATERNION_OFFSET
         if self.model.nu:
             opening = 0.0 if self._task.block_gripper else action[3]
             self._control[:] = self._qpos[self._actuated_qpos] + opening

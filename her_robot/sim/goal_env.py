@@ -32,9 +32,9 @@ from her_robot.sim.hand import HandSimulation
 from her_robot.sim.hand_tasks import hand_task
 from her_robot.sim.tasks import fetch_task
 
-_RANDOMIZATION_STREAM = 1
+RANDOMIZATION_STREAM = 1
 """Keeps the draws of randomisation apart from those of resets, which must be Gymnasium-Robotics' own."""
-_START_STREAM = 2
+START_STREAM = 2
 """Keeps what is drawn at the start apart from what is drawn later: a run that is resumed draws it again."""
 
 
@@ -171,9 +171,9 @@ class BatchedGoalEnv(VectorEnv):
     def _seed_rows(self, seeds: list[int | None]) -> None:
         seeded = [seeding.np_random(seed) for seed in seeds]
         self._reset_rngs = [rng for rng, _ in seeded]
-        self._randomization_rng = np.random.default_rng([seeded[0][1], _RANDOMIZATION_STREAM])
+        self._randomization_rng = np.random.default_rng([seeded[0][1], RANDOMIZATION_STREAM])
         rng, preset, task = self._randomization_rng, self._preset, self.simulation.task
-        start_rng = np.random.default_rng([seeded[0][1], _START_STREAM])
+        start_rng = np.random.default_rng([seeded[0][1], START_STREAM])
         models, size, period = [row.model for row in self.simulation.rows], self.num_envs, self.contract.control_period
         self._physics = Physics(preset.physics, task.model, models, rng, start_rng, period)
         if isinstance(self.contract, HandContract):

@@ -12,10 +12,10 @@ from her_robot.errors import ConfigurationError
 from her_robot.sim.batched import BatchedSimulation, Row, Start, initial_state
 from her_robot.sim.hand_tasks import HandObjectTask, HandReachTask, HandTask
 
-_SETTLING_PERIODS = 10
+SETTLING_PERIODS = 10
 """Control periods that an object is given to come to rest, the actuators in the middle of their ranges."""
 _NO_ACTION = np.zeros(20)
-_NO_SENSORS = int(mujoco.mjtDisableBit.mjDSBL_SENSOR)
+NO_SENSORS = int(mujoco.mjtDisableBit.mjDSBL_SENSOR)
 
 
 class HandSimulation(BatchedSimulation):
@@ -108,7 +108,7 @@ class HandRow(Row):
             self._object_center = data.site("object:center").xpos
             self.object_force = data.xfrc_applied[model.body("object").id, :3]
         # Nothing depends on what sensors measure but the readings after a step.
-        model.opt.disableflags |= _NO_SENSORS
+        model.opt.disableflags |= NO_SENSORS
 
     def begin(self, rng: np.random.Generator) -> np.ndarray:
         """Begin an episode, and return its desired goal."""
@@ -137,7 +137,7 @@ class HandRow(Row):
         data = self.data
         data.time, data.qpos[:], data.qvel[:] = task.initial_time, task.initial_qpos, task.initial_qvel
         self._object_pose[:] = pose
-        for _ in range(_SETTLING_PERIODS):
+        for _ in range(SETTLING_PERIODS):
             self._control[:] = joint_targets(task.contract, _NO_ACTION, data.qpos[: len(JOINTS)])
             mujoco.mj_step(self.model, data, nstep=task.substeps)
         mujoco.mj_kinematics(self.model, data)
@@ -163,6 +163,6 @@ class HandRow(Row):
     @contextmanager
     def _sensors(self) -> Iterator[None]:
         """With the sensors switched on."""
-        self.model.opt.disableflags &= ~_NO_SENSORS
+        self.model.opt.disableflags &= ~NO_SENSORS
         yield
-        self.model.opt.disableflags |= _NO_SENSORS
+        self.model.opt.disableflags |= NO_SENSORS

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from her_robot import rotations
 from her_robot.contract import FETCH_CONTRACTS, HAND_CONTRACTS, goal_between, goal_difference, goal_distance
@@ -41,3 +42,13 @@ def test_a_part_of_the_way_is_that_part_of_the_angle():
     np.testing.assert_allclose(
         goal_difference(contract, achieved, between)[:, :3], share[:, None] * (desired - achieved)[:, :3]
     )
+
+
+def test_tensors_give_what_arrays_give():
+    rng = np.random.default_rng(1)
+    poses = rng.normal(size=(2, 50, 7))
+    poses[..., 3:] /= np.linalg.norm(poses[..., 3:], axis=-1, keepdims=True)
+    share = rng.uniform(size=50)
+    achieved, desired = poses
+    tensors = goal_between(BLOCK, torch.from_numpy(achieved), torch.from_numpy(desired), torch.from_numpy(share))
+    np.testing.assert_allclose(tensors.numpy(), goal_between(BLOCK, achieved, desired, share), atol=1e-12)

@@ -142,7 +142,7 @@ def test_tensors_are_judged_as_arrays_are(name):
     tensors = torch.from_numpy(achieved), torch.from_numpy(desired)
     for function in (contracts.goal_distance, contracts.goal_difference, contracts.is_missed):
         expected = function(contract, achieved, desired)
-        np.testing.assert_allclose(function(contract, *tensors, torch).numpy(), expected, atol=1e-7)
+        np.testing.assert_allclose(function(contract, *tensors).numpy(), expected, atol=1e-7)
 
 
 def test_the_difference_of_poses_carried_out_reaches_the_goal():

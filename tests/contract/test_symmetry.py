@@ -76,7 +76,7 @@ def test_tensors_as_arrays():
     observation, goal = _anything()
     arrays = show_nearest_side(CONTRACT, observation, goal, cube_rotations())
     tensors = show_nearest_side(
-        CONTRACT, torch.from_numpy(observation), torch.from_numpy(goal), torch.from_numpy(cube_rotations()), torch
+        CONTRACT, torch.from_numpy(observation), torch.from_numpy(goal), torch.from_numpy(cube_rotations())
     )
     for array, tensor in zip(arrays, tensors, strict=True):
         np.testing.assert_allclose(tensor.numpy(), array, atol=1e-12)

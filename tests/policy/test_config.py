@@ -96,3 +96,9 @@ def test_a_configuration_for_another_task():
     path = resources.share_directory() / "config" / "train" / "fetch_reach.yaml"
     with pytest.raises(ConfigurationError, match="is for task 'fetch_reach', not 'fetch_push'"):
         load_config("fetch_push", str(path), [])
+
+
+@pytest.mark.parametrize("override", ["network.asymmetric=true", "adr.enabled=true"])
+def test_what_the_simulation_on_a_gpu_does_not_know_is_refused(override):
+    with pytest.raises(ConfigurationError, match="is not known to sim=warp yet"):
+        load_config("fetch_push", None, ["sim=warp", override])

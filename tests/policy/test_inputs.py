@@ -70,8 +70,8 @@ def test_a_block_is_seen_alike_from_all_sides():
     # A quarter turn about the block's own z axis: what was x is y.
     quarter = torch.tensor([0.5**0.5, 0.0, 0.0, 0.5**0.5]).expand(9, 4)
     turned, turned_goal = observation.clone(), goal.clone()
-    turned[:, pose.start + 3 : pose.stop] = rotations.multiply(observation[:, pose][:, 3:], quarter, torch)
-    turned_goal[:, 3:] = rotations.multiply(goal[:, 3:], quarter, torch)
+    turned[:, pose.start + 3 : pose.stop] = rotations.multiply(observation[:, pose][:, 3:], quarter)
+    turned_goal[:, 3:] = rotations.multiply(goal[:, 3:], quarter)
     turned[:, spin] = torch.stack(
         [observation[:, spin][:, 1], -observation[:, spin][:, 0], observation[:, spin][:, 2]], -1
     )

@@ -79,7 +79,8 @@ def test_normalisers_do_not_see_what_has_fallen():
 
 def _held(task="hand_reach", **shares):
     """A learner that has seen episodes in which every action is its own time, and every goal as well."""
-    overrides = ["network.hidden_sizes=[8]", "buffer_steps=800", "batch_size=400", "agent.imitation_of=hindsight"]
+    overrides = ["network.hidden_sizes=[8]", "num_envs=2", "buffer_steps=800", "batch_size=400"]
+    overrides += ["agent.imitation_of=hindsight"]
     learner = Learner(
         contract_of(task), load_config(task, None, [*overrides, "agent.imitation=1", *shares.get("more", [])])
     )
