@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 
 NAME = "her_robot"
 ROOT = Path(__file__).parent
-NODES = ["sim_robot_node", "camera_goal_node", "policy_node"]
+NODES = ["sim_robot_node", "camera_goal_node", "object_pose_node", "policy_node"]
 
 
 def data_files() -> list[tuple[str, list[str]]]:

@@ -48,6 +48,13 @@ def angle_between(first: Array, second: Array) -> Array:
     return 2.0 * xp.arccos(xp.clip(cosine, -1.0, 1.0))
 
 
+def turn_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Angles of the rotations between rotation matrices (..., 3, 3), shape (...) [rad], 0 to pi."""
+    # Of the chord, and not of the trace, whose cosine knows nothing of small angles.
+    chord = np.linalg.norm(first - second, axis=(-2, -1)) / np.sqrt(8.0)
+    return 2.0 * np.arcsin(np.clip(chord, 0.0, 1.0))
+
+
 def from_axis_angle(axis: Array, angle: Array) -> Array:
     """Quaternions (..., 4) of rotations by `angle` (...) [rad] about axes (..., 3) of any length but 0."""
     xp, half = arrays.namespace(axis), arrays.like(axis, angle)[..., None] / 2.0

@@ -1,4 +1,4 @@
-"""Policy node, camera node (of an arm) and, unless `robot:=real`, a simulated robot.
+"""Policy node, the node that sees where there is something to be seen and, unless `robot:=real`, a simulated robot.
 
 Each task has a thin file over this one.
 """
@@ -17,7 +17,15 @@ _ARGUMENTS = {
     "task": (
         "fetch_push",
         "task that the policy was trained for",
-        ["fetch_reach", "fetch_push", "fetch_slide", "fetch_pick_and_place", "hand_reach"],
+        [
+            "fetch_reach",
+            "fetch_push",
+            "fetch_slide",
+            "fetch_pick_and_place",
+            "hand_reach",
+            "hand_block",
+            "hand_block_rotate_z",
+        ],
     ),
     "robot": (
         "sim",
@@ -93,12 +101,16 @@ def _nodes(context) -> list:
                 **common,
             )
         )
-    if not isinstance(contract, HandContract):
+    # A hand that is empty has nothing to be seen.
+    if contract.has_object or not isinstance(contract, HandContract):
+        hand = isinstance(contract, HandContract)
+        seeing_node = "object_pose_node" if hand else "camera_goal_node"
+        parameters = {"calibration": calibration} if hand else {"task": task, "calibration": calibration}
         nodes.append(
             Node(
-                executable="camera_goal_node",
-                name="camera_goal_node",
-                parameters=[{"task": task, "calibration": calibration, **use_sim_time}],
+                executable=seeing_node,
+                name=seeing_node,
+                parameters=[{**parameters, **use_sim_time}],
                 on_exit=Shutdown(),
                 **common,
             )

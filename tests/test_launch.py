@@ -9,7 +9,7 @@ from her_robot.contract import FETCH_CONTRACTS
 from her_robot.resources import share_directory
 
 LAUNCH = share_directory() / "launch"
-TASKS = (*FETCH_CONTRACTS, "hand_reach")
+TASKS = (*FETCH_CONTRACTS, "hand_reach", "hand_block", "hand_block_rotate_z")
 FILES = sorted(LAUNCH.glob("*.launch.py"))
 
 

@@ -33,7 +33,7 @@ def test_all_data_is_installed_with_its_folders(arguments):
 
 def test_executables_exist(arguments):
     scripts = dict(entry.split(" = ") for entry in arguments["entry_points"]["console_scripts"])
-    assert {"her-robot", "sim_robot_node", "camera_goal_node", "policy_node"} == scripts.keys()
+    assert {"her-robot", "sim_robot_node", "camera_goal_node", "object_pose_node", "policy_node"} == scripts.keys()
     for target in scripts.values():
         module, function = target.split(":")
         assert callable(getattr(importlib.import_module(module), function))

@@ -241,6 +241,8 @@ def _start_nodes(processes: NodeProcesses, bundle: PolicyBundle, options: LoopOp
     processes.start("sim_robot_node", {"task": task, **robot, **mode})
     if not isinstance(bundle.contract, HandContract):
         processes.start("camera_goal_node", {"task": task, "calibration": options.calibration, **sim_time})
+    elif bundle.contract.has_object:
+        processes.start("object_pose_node", {"calibration": options.calibration, **sim_time})
     policy = {"policy": bundle.path, "robot": options.robot, "calibration": options.calibration}
     # In lockstep, what is lost is not made up for by what comes after it.
     policy["input_reliability"] = "reliable"
@@ -257,7 +259,7 @@ def _play(node: Any, seed: int, contract: Contract, episode_steps: int) -> Episo
     note = ""
     for _ in range(STARTUP_STEPS + episode_steps):
         status = node.tick()
-        log.add(status, node.status("camera_goal_node"))
+        log.add(status, node.seeing_status())
         steps = int(status.get("steps", 0))
         if steps > 1:
             # What the actions before this one have led to.

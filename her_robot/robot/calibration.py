@@ -28,6 +28,7 @@ FACES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] 
     "back": ((-1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
     "left": ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
     "right": ((0.0, -1.0, 0.0), (0.0, 0.0, 1.0)),
+    "bottom": ((0.0, 0.0, -1.0), (0.0, 1.0, 0.0)),
 }
 """Faces of the object: outward normal, and the direction in which its marker's image is upright, in the object frame.
 
@@ -201,14 +202,17 @@ class JointOffsets:
 
 @dataclass(frozen=True)
 class ObjectMarkers:
-    """The cube or the puck to be manipulated, one marker centred on each of some faces."""
+    """The cube or the puck to be manipulated, with markers on some faces."""
 
     size: float
     """Edge of the cube, or of the square print on the top of a puck [m]."""
     marker_size: float
     """Edge of a marker's black square [m]; the rest of the face is white."""
     faces: dict[str, int]
-    """Marker id by face: top, front, back, left, right (`FACES`)."""
+    """Id of the first marker by face: top, front, back, left, right, bottom (`FACES`)."""
+    markers_per_edge: int = 1
+    """1: one marker in the middle of a face. 2: four, of which fingers leave some to be seen; their ids follow each
+    other, row by row of the print from its top left."""
     height: float | None = None
     """Height of a puck, which has a marker on its top alone [m]; none for a cube."""
 
@@ -221,12 +225,23 @@ class ObjectMarkers:
         """Middle of a face in the object frame, (3,) [m]."""
         return np.array(FACES[face][0]) * (self.half_height if face == "top" else self.size / 2)
 
+    def layout(self, face: str) -> dict[int, tuple[float, float]]:
+        """Centres of a face's markers from the middle of its print, x right and y up [m], by id."""
+        count, cell = self.markers_per_edge, self.size / self.markers_per_edge
+        places = [(cell * (column - (count - 1) / 2), cell * ((count - 1) / 2 - row)) for row, column in _grid(count)]
+        return dict(enumerate(places, self.faces[face]))
+
     def __post_init__(self) -> None:
         if self.height is not None and not self.height > 0:
             raise ValueError(f"height must be above 0, found {self.height}")
         if self.height is not None and set(self.faces) != {"top"}:
             raise ValueError(f"faces: a puck has a marker on its top alone, found {', '.join(self.faces)}")
-        _check_sizes(self.marker_size, self.size, "size")
+        if self.markers_per_edge < 1:
+            raise ValueError(f"markers_per_edge must be at least 1, found {self.markers_per_edge}")
+        if self.markers_per_edge == 1:
+            _check_sizes(self.marker_size, self.size, "size")
+        else:
+            _check_sizes(self.marker_size, self.size / self.markers_per_edge, "size / markers_per_edge")
         if not self.faces:
             raise ValueError("faces: at least one face needs a marker")
         for name in self.faces:
@@ -266,8 +281,8 @@ class GoalTile:
 
 
 @dataclass(frozen=True)
-class Markers:
-    """What is printed where.
+class ObjectPrints:
+    """What is printed on an object.
 
     A marker's own frame has its origin at the marker's centre, x to the right and y up in the marker's image as
     printed, z out of the paper. On a face of the object, z is the outward normal and y the upright direction of
@@ -279,6 +294,27 @@ class Markers:
         back       -y         +z         -x
         left       -x         +z         +y
         right      +x         +z         -y
+        bottom     -x         +y         -z
+    """
+
+    dictionary: _DICTIONARIES
+    """OpenCV's name of the predefined dictionary."""
+    object: ObjectMarkers
+    """The cube or the puck."""
+
+    def __post_init__(self) -> None:
+        ids = self.ids()
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"marker ids must differ from each other, found {ids}")
+
+    def ids(self) -> list[int]:
+        """Of all markers."""
+        return [marker_id for face in self.object.faces for marker_id in self.object.layout(face)]
+
+
+@dataclass(frozen=True)
+class Markers(ObjectPrints):
+    """What is printed on the object, and on the tile that marks its goal.
 
     The goal tile's frame is that of its print: origin at its centre, x right, y up, z out; it has no thickness. Where
     the task has an object, the tile lies on the table face up, turned about its normal as it likes, and the goal is
@@ -287,17 +323,11 @@ class Markers:
     lifted, unless the tile lies on the table.
     """
 
-    dictionary: _DICTIONARIES
-    """OpenCV's name of the predefined dictionary."""
-    object: ObjectMarkers
-    """The cube or the puck."""
     goal: GoalTile
     """The tile."""
 
-    def __post_init__(self) -> None:
-        ids = [*self.object.faces.values(), *(marker.id for marker in self.goal.markers)]
-        if len(set(ids)) != len(ids):
-            raise ValueError(f"marker ids must differ from each other, found {ids}")
+    def ids(self) -> list[int]:
+        return [*super().ids(), *(marker.id for marker in self.goal.markers)]
 
 
 @dataclass(frozen=True)
@@ -365,10 +395,27 @@ def load_markers(name_or_path: str | Path, task: str | None = None) -> Markers:
     return configuration.load(Markers, _file(calibration_directory(str(name_or_path)), "markers", task))
 
 
+def load_prints(name_or_path: str | Path) -> ObjectPrints:
+    """Read `markers.yaml` of a calibration alone, be it of an arm, with a goal tile, or of a hand, without one.
+
+    Raises:
+        UnknownNameError: there is no such calibration.
+        ConfigurationError: the file is missing or malformed, or a field is missing, unknown or impossible.
+    """
+    path = calibration_directory(str(name_or_path)) / "markers.yaml"
+    data = configuration.read_yaml(path)
+    return configuration.build(Markers if "goal" in data else ObjectPrints, data, str(path))
+
+
 def _file(folder: Path, name: str, task: str | None) -> Path:
     """The file of a task where there is one, otherwise that of all tasks."""
     own = folder / f"{name}.{task}.yaml"
     return own if task is not None and own.is_file() else folder / f"{name}.yaml"
+
+
+def _grid(count: int) -> list[tuple[int, int]]:
+    """Row and column of the cells of a square of `count` rows."""
+    return [(row, column) for row in range(count) for column in range(count)]
 
 
 def _check_sizes(marker_size: float, outer_size: float, outer_name: str) -> None:

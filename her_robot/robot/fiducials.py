@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from her_robot.robot.calibration import CameraIntrinsics, Markers
+from her_robot.robot.calibration import CameraIntrinsics, Markers, ObjectPrints
 
 _UPSCALING = 2
 """Images are enlarged before the search: a cell of a marker is 2 to 4 pixels wide, and its bits are read at points."""
@@ -171,7 +171,7 @@ def planar_poses(points: np.ndarray, pixels: np.ndarray, matrix: np.ndarray) -> 
     return sorted(poses, key=lambda pose: pose.error)
 
 
-def face_image(markers: Markers, face: str, pixels: int) -> np.ndarray:
+def face_image(markers: ObjectPrints, face: str, pixels: int) -> np.ndarray:
     """The print of one face of the object, whole: (pixels, pixels) uint8, grey, its first row at the top.
 
     A face without a marker is white.
@@ -179,9 +179,9 @@ def face_image(markers: Markers, face: str, pixels: int) -> np.ndarray:
     image = _blank(pixels)
     if face in markers.object.faces:
         scale = pixels / markers.object.size
-        _print_marker(
-            image, markers.dictionary, markers.object.faces[face], (0.0, 0.0), markers.object.marker_size * scale
-        )
+        for marker_id, (x, y) in markers.object.layout(face).items():
+            center = (x * scale, y * scale)
+            _print_marker(image, markers.dictionary, marker_id, center, markers.object.marker_size * scale)
     return image
 
 

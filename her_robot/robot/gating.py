@@ -7,11 +7,15 @@ from typing import Literal
 import numpy as np
 
 from her_robot.robot.calibration import HandEye
+from her_robot.rotations import turn_between
 
 _DARK = 40
 """If 99 % of an image is below this of 255, markers cannot be read."""
 _FLAT = 30
 """An image whose brightness spans less than this of 255 shows nothing."""
+_NO_TURN = np.eye(3)
+_TimedPose = tuple[float, np.ndarray, np.ndarray]
+"""Time [s], position (3,) [m], rotation (3, 3)."""
 
 
 class StreamCheck:
@@ -58,33 +62,44 @@ def head_problem(hand_eye: HandEye, joint_positions: Mapping[str, float]) -> str
 
 
 class JumpGate:
-    """Holds back a position that is far from the last one, until it repeats."""
+    """Holds back a pose that is far from the last one, until it repeats."""
 
-    def __init__(self, distance: float, speed: float, repeats: int) -> None:
-        """Allow `distance` [m] plus `speed` [m/s] times the elapsed time; believe a jump seen `repeats` times."""
+    def __init__(
+        self, distance: float, speed: float, repeats: int, angle: float = np.pi, turning_speed: float = 0.0
+    ) -> None:
+        """Allow `distance` [m] plus `speed` [m/s] times the elapsed time, and `angle` [rad] plus `turning_speed`
+        [rad/s] times the elapsed time, by default any turn; believe a jump seen `repeats` times."""
         self._distance, self._speed, self._repeats = distance, speed, repeats
-        self._accepted: tuple[float, np.ndarray] | None = None
-        self._candidate: tuple[float, np.ndarray] | None = None
+        self._angle, self._turning_speed = angle, turning_speed
+        self._accepted: _TimedPose | None = None
+        self._candidate: _TimedPose | None = None
         self._count = 0
 
-    def judge(self, time: float, position: np.ndarray) -> Literal["accepted", "rejected", "moved"]:
-        """Whether to believe `position` (3,) [m]; `moved` is a belief too, in a jump that has repeated."""
-        if self._accepted is None or self._is_near(self._accepted, time, position):
-            return self._accept(time, position, "accepted")
-        repeated = self._candidate is not None and self._is_near(self._candidate, time, position)
+    def judge(
+        self, time: float, position: np.ndarray, rotation: np.ndarray = _NO_TURN
+    ) -> Literal["accepted", "rejected", "moved"]:
+        """Whether to believe a position (3,) [m] and a rotation (3, 3); `moved` is a belief too, in a jump that has
+        repeated."""
+        pose = (time, position, rotation)
+        if self._accepted is None or self._is_near(self._accepted, pose):
+            return self._accept(pose, "accepted")
+        repeated = self._candidate is not None and self._is_near(self._candidate, pose)
         self._count = self._count + 1 if repeated else 1
-        self._candidate = (time, position)
-        return self._accept(time, position, "moved") if self._count >= self._repeats else "rejected"
+        self._candidate = pose
+        return self._accept(pose, "moved") if self._count >= self._repeats else "rejected"
 
-    def _accept(
-        self, time: float, position: np.ndarray, verdict: Literal["accepted", "moved"]
-    ) -> Literal["accepted", "moved"]:
-        self._accepted, self._candidate, self._count = (time, position), None, 0
+    def expects(self, time: float, position: np.ndarray, rotation: np.ndarray) -> bool:
+        """Whether a pose is near the last one that was believed; there is none at the beginning."""
+        return self._accepted is not None and self._is_near(self._accepted, (time, position, rotation))
+
+    def _accept(self, pose: _TimedPose, verdict: Literal["accepted", "moved"]) -> Literal["accepted", "moved"]:
+        self._accepted, self._candidate, self._count = pose, None, 0
         return verdict
 
-    def _is_near(self, last: tuple[float, np.ndarray], time: float, position: np.ndarray) -> bool:
-        allowed = self._distance + self._speed * (time - last[0])
-        return float(np.linalg.norm(position - last[1])) <= allowed
+    def _is_near(self, last: _TimedPose, pose: _TimedPose) -> bool:
+        elapsed = pose[0] - last[0]
+        near = np.linalg.norm(pose[1] - last[1]) <= self._distance + self._speed * elapsed
+        return bool(near and turn_between(last[2], pose[2]) <= self._angle + self._turning_speed * elapsed)
 
 
 class StaticFilter:

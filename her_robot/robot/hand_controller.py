@@ -3,8 +3,8 @@
 Measurements arrive when they do, in `measured`; `tick` is called every control period. An action is a set of targets
 for the joints, so there is no inverse kinematics: contract, policy, joint targets, safety.
 
-Phases: `waiting` for joint states; `homing`; `looking` for a goal; `running` the policy; `holding` while something is
-wrong; `stopped` until re-armed.
+Phases: `waiting` for joint states; `homing`; `looking` for object and goal; `running` the policy; `holding` while
+something is wrong; `stopped` until re-armed.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ from her_robot.robot.hand_profile import HandProfile
 from her_robot.robot.joint_controller import JointController, timed
 from her_robot.robot.safety import JointCommand, SafetyFilter
 
-_MEASURED = ("joint_pos", "joint_vel", "fingertip_pos")
+_MEASURED = ("joint_pos", "joint_vel", "fingertip_pos", "object_linear_vel", "object_angular_vel", "object_pose")
 """Terms of an observation that the controller can fill."""
 
 
@@ -46,10 +46,11 @@ class HandController(JointController):
         self.profile, self.contract = profile, contract
         self._joints = HandJoints(profile, joint_offsets.offsets)
         self._kinematics = HandKinematics(profile)
-        self.measured = HandMeasurements(profile, self._joints, self._kinematics)
+        self.measured = HandMeasurements(contract, profile, self._joints, self._kinematics)
         self.joint_names = profile.command_names
         self.trajectory_topics = _columns(profile)
-        self._home = np.array([profile.home.get(name, 0.0) for name in ACTUATORS])
+        home = profile.object_home if contract.has_object else profile.home
+        self._home = np.array([home.get(name, 0.0) for name in ACTUATORS])
         self._springs = SlowSprings(contract.control_period)
         self._tendons = TendonPlay(profile, self._joints)
         self._limits = self._joints.limits()
@@ -59,7 +60,7 @@ class HandController(JointController):
         return self._joints.actuated(self.measured.positions)
 
     def _waits_for(self) -> str:
-        return "no goal for the fingertips yet" if self._phase == "looking" and self.measured.goal is None else ""
+        return self.measured.unseen() if self._phase == "looking" else ""
 
     def _proceed(self, now: float, latency: dict[str, float]) -> JointCommand:
         if self._phase == "homing" and self._is_home():
@@ -77,7 +78,8 @@ class HandController(JointController):
         """One action of the policy."""
         measured = self.measured
         with timed(latency, "estimate"):
-            state = HandState(measured.positions, measured.velocities, measured.fingertips())
+            seen = None if measured.object is None else measured.object.state(now)
+            state = HandState(measured.positions, measured.velocities, measured.fingertips(), seen)
             observation = contracts.observation(self.contract, state)
         with timed(latency, "policy"):
             assert measured.goal is not None, "looking ends when the goal is known"

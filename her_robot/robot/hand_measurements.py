@@ -1,6 +1,6 @@
-"""What a hand's controller was told last about its joints and its goal, and what is wrong with it.
+"""What a hand's controller was told last about its joints, its object and its goal, and what is wrong with it.
 
-Measurements come in the hand's own terms: joints by its names, goals in its base frame. They are kept in the
+Measurements come in the hand's own terms: joints by its names, poses and goals in its base frame. They are kept in the
 contract's.
 """
 
@@ -8,10 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from her_robot import rotations
+from her_robot.contract import HandContract, HandObjectContract
 from her_robot.contract.hand import FINGERTIPS, JOINTS
 from her_robot.robot.estimation import VelocityFilter
 from her_robot.robot.hand_joints import FloatSequence, HandJoints
 from her_robot.robot.hand_kinematics import HandKinematics
+from her_robot.robot.hand_object import HandObjectTracker
 from her_robot.robot.hand_profile import HandProfile
 from her_robot.rotations import to_matrix
 
@@ -22,12 +25,17 @@ class HandMeasurements:
     What cannot be used is refused with a reason, and the reason stays until good measurements of its kind come.
     """
 
-    def __init__(self, profile: HandProfile, joints: HandJoints, kinematics: HandKinematics) -> None:
-        self._profile, self._joints, self._kinematics = profile, joints, kinematics
+    def __init__(
+        self, contract: HandContract, profile: HandProfile, joints: HandJoints, kinematics: HandKinematics
+    ) -> None:
+        self._contract, self._profile, self._joints, self._kinematics = contract, profile, joints, kinematics
+        self._base_quaternion = np.array(profile.base_rotation_wxyz)
         self._base_rotation = to_matrix(np.array(profile.base_rotation_wxyz))
         self._base_position = np.array(profile.base_position)
         self._reach = kinematics.reach()
         self._velocity_filter = VelocityFilter()
+        self.object = HandObjectTracker() if isinstance(contract, HandObjectContract) else None
+        """Where the object is, in the policy's world; None in tasks without one."""
         self.reset()
 
     def reset(self) -> None:
@@ -39,10 +47,13 @@ class HandMeasurements:
         self.velocities = np.zeros(len(JOINTS))
         """In the order of the contract (24,) [rad/s]."""
         self.goal: np.ndarray | None = None
-        """Where the fingertips shall be, in the policy's world (15,) [m]; None before the first."""
+        """As the contract has it, in the policy's world: where the fingertips shall be (15,) [m], or the pose that the
+        object shall have (7,); None before the first."""
         self._joint_time = self._goal_time = -np.inf
-        self._goal_problem = ""
+        self._goal_problem = self._object_problem = ""
         self._velocity_filter.reset()
+        if self.object is not None:
+            self.object.reset()
 
     def observe_joints(
         self, time: float, names: Sequence[str], positions: FloatSequence, velocities: FloatSequence = ()
@@ -69,9 +80,9 @@ class HandMeasurements:
 
         One that its fingertip cannot reach is refused, and so holds the hand.
         """
-        wanted, count = self._profile.base_frame, len(FINGERTIPS)
-        if frame != wanted:
-            self._goal_problem = f"fingertip goals are in frame {frame!r}; expected {wanted!r}"
+        count = len(FINGERTIPS)
+        if wrong := self._wrong_frame("fingertip goals are", frame):
+            self._goal_problem = wrong
         elif positions.shape != (count, 3):
             self._goal_problem = f"{len(positions)} fingertip goals; expected {count}: {', '.join(FINGERTIPS)}"
         elif not np.isfinite(positions).all():
@@ -81,6 +92,30 @@ class HandMeasurements:
         if not self._goal_problem:
             self.goal = self.to_world(positions).ravel()
             self._goal_time = time
+
+    def observe_object_goal(self, time: float, frame: str, pose: np.ndarray) -> None:
+        """Take in how the object shall lie: position [m] and unit quaternion w, x, y, z, in the hand's base frame (7,).
+
+        The quaternion's sign tells which way round the object is to be turned, as it does in training.
+        """
+        if wrong := self._wrong_frame("the object's goal is", frame):
+            self._goal_problem = wrong
+        elif not np.isfinite(pose).all():
+            self._goal_problem = "the object's goal is not finite"
+        else:
+            self._goal_problem = self._out_of_hand(pose[:3])
+        if not self._goal_problem:
+            quaternion = rotations.multiply(self._base_quaternion, pose[3:])
+            self.goal, self._goal_time = np.concatenate([self.to_world(pose[:3]), quaternion]), time
+
+    def observe_object(self, time: float, frame: str, position: np.ndarray, rotation: np.ndarray) -> None:
+        """Take in where the object is, in the hand's base frame: centre (3,) [m] and rotation (3, 3). Not finite:
+        ignored."""
+        if self.object is None or not np.isfinite([time, *position, *rotation.ravel()]).all():
+            return
+        self._object_problem = self._wrong_frame("the object is", frame) or self._fallen(position)
+        if not self._object_problem:
+            self.object.update(time, self.to_world(position), self._base_rotation @ rotation)
 
     def fingertips(self) -> np.ndarray:
         """Where the fingertips are, by the measured joints, in the policy's world (5, 3) [m]."""
@@ -92,18 +127,27 @@ class HandMeasurements:
 
     def ages(self, now: float) -> dict[str, float]:
         """Age of each measurement [s]; infinite before the first."""
-        return {"joint_states": now - self._joint_time, "goal": now - self._goal_time}
+        ages = {"joint_states": now - self._joint_time, "goal": now - self._goal_time}
+        return ages if self.object is None else ages | {"object": self.object.age(now)}
+
+    def unseen(self) -> str:
+        """What a policy still waits for; empty if for nothing."""
+        if self.object is not None and not np.isfinite(self.object.age(0.0)):
+            return "the object has not been seen yet"
+        of = "the fingertips" if self.object is None else "the object"
+        return f"no goal for {of} yet" if self.goal is None else ""
 
     def refuse_those_of_another_clock(self, now: float) -> None:
-        """Forget joint states that are stamped ahead of `now` [s]: they would never grow old."""
-        ahead = self._joint_time - now
-        if ahead > self._profile.timing.clock_tolerance:
-            self.joint_problem = (
-                f"joint states are stamped {ahead:.2f} s ahead of this node's clock: do sender and node use the same "
-                "clock?"
-            )
+        """Forget joint states, and an object, that are stamped ahead of `now` [s]: they would never grow old."""
+        tolerance = self._profile.timing.clock_tolerance
+        reason = "{} stamped {:.2f} s ahead of this node's clock: do sender and node use the same clock?"
+        if (ahead := self._joint_time - now) > tolerance:
+            self.joint_problem = reason.format("joint states are", ahead)
             self._joint_time = -np.inf
             self._velocity_filter.reset()
+        if self.object is not None and (ahead := -self.object.age(now)) > tolerance:
+            self._object_problem = reason.format("the object is", ahead)
+            self.object.reset()
 
     def problem(self, now: float) -> str:
         """Why no joint may move on these measurements; empty if they may."""
@@ -112,11 +156,37 @@ class HandMeasurements:
             return self.joint_problem
         if age > limit:
             return f"joint states are {age:.2f} s old (at most {limit} s)"
-        return self._goal_problem
+        return self._goal_problem or self._object_problem
 
     def stale(self, now: float) -> str:
-        """Empty: a goal for the fingertips is a command, and stands until the next."""
+        """Whether the object has not been seen for too long for a policy to go on; empty if not. A goal is a command,
+        and stands until the next."""
+        limit = self._profile.timing.object_timeout
+        if self.object is not None and (age := self.object.age(now)) > limit:
+            return f"no camera has seen the object for {age:.2f} s (at most {limit} s)"
         return ""
+
+    def _wrong_frame(self, what: str, frame: str) -> str:
+        wanted = self._profile.base_frame
+        return "" if frame == wanted else f"{what} in frame {frame!r}; expected {wanted!r}"
+
+    def _fallen(self, position: np.ndarray) -> str:
+        assert isinstance(self._contract, HandObjectContract), "others have no object"
+        height, limit = float(self.to_world(position)[2]), self._contract.lost_height
+        if height >= limit:
+            return ""
+        return f"the object has fallen off the palm: its height is {height:.3f} m (world frame; at least {limit} m)"
+
+    def _out_of_hand(self, position: np.ndarray) -> str:
+        """Why an object cannot be held at a position (3,) [m]; empty if it can, or if its position does not count."""
+        assert isinstance(self._contract, HandObjectContract), "others have no object"
+        low, high = self._reach[0].min(axis=0), self._reach[1].max(axis=0)
+        if not self._contract.position_counts or bool(np.all((position >= low) & (position <= high))):
+            return ""
+        return (
+            f"the object's goal {np.round(position, 3).tolist()} lies outside of where fingertips reach, "
+            f"{np.round(low, 3).tolist()} ... {np.round(high, 3).tolist()} ({self._profile.base_frame}, m)"
+        )
 
     def _out_of_reach(self, positions: np.ndarray) -> str:
         margin = self._profile.motion.goal_margin

@@ -47,6 +47,10 @@ class HandTopicsConfig:
     """sensor_msgs/JointState, in."""
     fingertip_goals: str = "fingertip_goals"
     """geometry_msgs/PoseArray in `base_frame`, in: where the fingertips shall be."""
+    object_pose: str = "object_pose"
+    """geometry_msgs/PoseWithCovarianceStamped in `base_frame`, in: where the object is."""
+    object_goal: str = "object_goal"
+    """geometry_msgs/PoseStamped in `base_frame`, in: how the object shall lie."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,10 @@ class HandTimingConfig:
 
     joint_states_timeout: float = 0.1
     """Joint states older than this stop the hand [s]."""
+    object_timeout: float = 0.5
+    """An object that no camera has seen for longer stops the hand [s]; until then it counts as being where it was."""
     clock_tolerance: float = 0.15
-    """Joint states stamped farther ahead than this were timed by another clock, and are refused [s]."""
+    """Joint states and poses stamped farther ahead than this were timed by another clock, and are refused [s]."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,10 @@ class HandProfile:
     """How far a distal joint is from what the gain says before the tendon pulls it along, in Gymnasium-Robotics [rad].
     A policy has learnt to reckon with it; 0 bends a finger back on the way that it was bent."""
     home: dict[str, float] = field(default_factory=dict)
-    """Where actuated joints are at the start of an episode, by the contract's name [rad]; others are at 0."""
+    """Where actuated joints are at the start of an episode without an object, by the contract's name [rad]; others are
+    at 0."""
+    object_home: dict[str, float] = field(default_factory=dict)
+    """The same with an object on the palm."""
     topics: HandTopicsConfig = field(default_factory=HandTopicsConfig)
     timing: HandTimingConfig = field(default_factory=HandTimingConfig)
     motion: HandMotionConfig = field(default_factory=HandMotionConfig)
@@ -112,6 +121,7 @@ class HandProfile:
     def __post_init__(self) -> None:
         _check_names("joints", self.joints, JOINTS, complete=True)
         _check_names("home", self.home, ACTUATOR_RANGES)
+        _check_names("object_home", self.object_home, ACTUATOR_RANGES)
         if not 1.0 < self.coupling_gain < np.inf:
             raise ValueError(f"coupling_gain must be above 1, found {self.coupling_gain}")
         if not 0.0 <= self.coupling_play < np.inf:

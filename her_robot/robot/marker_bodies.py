@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import cv2
 import numpy as np
 
-from her_robot.robot.calibration import Calibration, Markers, face_rotation
+from her_robot.robot.calibration import Calibration, Markers, ObjectPrints, face_rotation
 from her_robot.robot.fiducials import DetectedMarker, planar_poses, square_corners
 
 _LIFTED_ITERATIONS = 8
@@ -77,12 +77,13 @@ class Fit(Protocol):
 AnyFit = TypeVar("AnyFit", bound=Fit)
 
 
-def cube(markers: Markers) -> Body:
+def cube(markers: ObjectPrints) -> Body:
     """The object, cube or puck; its frame has its origin at its centre."""
     corners = square_corners(markers.object.marker_size)
     return {
-        marker_id: corners @ face_rotation(face).T + markers.object.center_of(face)
-        for face, marker_id in markers.object.faces.items()
+        marker_id: (corners + [x, y, 0.0]) @ face_rotation(face).T + markers.object.center_of(face)
+        for face in markers.object.faces
+        for marker_id, (x, y) in markers.object.layout(face).items()
     }
 
 
@@ -90,6 +91,15 @@ def tile(markers: Markers) -> Body:
     """The goal tile; its frame has its origin at the tile's centre."""
     corners = square_corners(markers.goal.marker_size)
     return {marker.id: corners + np.array([*marker.center, 0.0]) for marker in markers.goal.markers}
+
+
+def marker_frame(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The frame of a marker with these corners in a body's frame (4, 3) [m]: its origin (3,) [m], the rotation from
+    marker to body (3, 3), and the corners in it (4, 3) [m]."""
+    right, up = corners[1] - corners[0], corners[0] - corners[3]
+    size = float(np.linalg.norm(right))
+    marker_to_body = np.column_stack([right, up, np.cross(right, up) / size]) / size
+    return corners.mean(axis=0), marker_to_body, square_corners(size)
 
 
 def corners_of(body: Body, markers: Sequence[DetectedMarker]) -> tuple[np.ndarray, np.ndarray]:
@@ -245,17 +255,15 @@ def _most_upright(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Of the poses in base_link that explain a marker of a body, the one that has the body most upright: position (3,)
     [m] and rotation (3, 3). None where it leans farther than `max_tilt` [rad]."""
-    right, up = corners[1] - corners[0], corners[0] - corners[3]
-    size = float(np.linalg.norm(right))
-    marker_to_body = np.column_stack([right, up, np.cross(right, up) / size]) / size
+    center, marker_to_body, in_marker = marker_frame(corners)
     hand_eye = calibration.hand_eye
-    poses = planar_poses(square_corners(size), pixels, calibration.camera.matrix)
+    poses = planar_poses(in_marker, pixels, calibration.camera.matrix)
     turns = [hand_eye.rotation @ pose.rotation @ marker_to_body.T for pose in poses]
     best = max(range(len(poses)), key=lambda index: turns[index][2, 2])
     if turns[best][2, 2] < np.cos(max_tilt):
         return None
     marker_position = hand_eye.position + hand_eye.rotation @ poses[best].position
-    return marker_position - turns[best] @ corners.mean(axis=0), turns[best]
+    return marker_position - turns[best] @ center, turns[best]
 
 
 def _linearised_freely(

@@ -1,6 +1,7 @@
 """The markers of a calibration as SVG files to be printed at 100 %, in true millimetres.
 
 python -m her_robot.robot.marker_prints fetch_sim prints/
+python -m her_robot.robot.marker_prints shadow_hand_sim prints/
 """
 
 import argparse
@@ -13,20 +14,23 @@ import numpy as np
 
 from her_robot.configuration import write_atomically
 from her_robot.errors import HerRobotError
-from her_robot.robot.calibration import Markers, load_markers
+from her_robot.robot.calibration import Markers, ObjectPrints, load_prints
 from her_robot.robot.fiducials import face_image, goal_tile_image
 
 _PIXELS_PER_MILLIMETER = 12
 
 
-def write_prints(markers: Markers, folder: Path) -> list[Path]:
-    """Write one SVG for each face of the object that has a marker, and one for the goal tile; returns the files."""
-    object_pixels, tile_pixels = _pixels(markers.object.size), _pixels(markers.goal.tile_size)
+def write_prints(markers: ObjectPrints, folder: Path) -> list[Path]:
+    """Write one SVG for each face of the object that has markers, and one for the goal tile if there is one; returns
+    the files."""
+    object_pixels = _pixels(markers.object.size)
     prints = {
         f"object_{face}": (face_image(markers, face, object_pixels), markers.object.size)
         for face in markers.object.faces
     }
-    prints["goal_tile"] = goal_tile_image(markers, tile_pixels), markers.goal.tile_size
+    if isinstance(markers, Markers):
+        tile_size = markers.goal.tile_size
+        prints["goal_tile"] = goal_tile_image(markers, _pixels(tile_size)), tile_size
     paths = []
     for name, (image, size) in prints.items():
         paths.append(folder / f"{name}.svg")
@@ -58,7 +62,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="where to write")
     arguments = parser.parse_args()
     try:
-        for path in write_prints(load_markers(arguments.calibration), arguments.folder):
+        for path in write_prints(load_prints(arguments.calibration), arguments.folder):
             print(path)
     except (HerRobotError, OSError) as error:
         print(f"marker_prints: {error}", file=sys.stderr)

@@ -123,6 +123,11 @@ class Counts:
         else:
             self.rejected[outcome] += 1
 
+    def tally(self) -> dict[str, int]:
+        """Flat: `seen`, `missed`, `rejected`, and `rejected.jumped` and its like."""
+        reasons = {f"rejected.{reason}": number for reason, number in self.rejected.items()}
+        return {"seen": self.seen, "missed": self.missed, "rejected": self.rejected.total(), **reasons}
+
 
 @dataclass(frozen=True)
 class SceneEstimate:
@@ -193,7 +198,7 @@ class SceneEstimator:
             problem = head_problem(self._calibration.hand_eye, joint_positions)
         if problem:
             return self.refuse(time, problem)
-        markers = self._detector.detect(_grey(image))
+        markers = self._detector.detect(to_grey(image))
         outcomes: dict[str, str] = {}
         poses: dict[str, PoseEstimate | None] = {}
         for name in self._bodies:
@@ -220,9 +225,7 @@ class SceneEstimator:
             flat["rejected"] += counts.rejected.total()
         named = self.counts | {f"marker_{marker_id}": counts for marker_id, counts in self.marker_counts.items()}
         for name, counts in named.items():
-            flat |= {f"{name}.seen": counts.seen, f"{name}.missed": counts.missed}
-            flat[f"{name}.rejected"] = counts.rejected.total()
-            flat |= {f"{name}.rejected.{reason}": number for reason, number in counts.rejected.items()}
+            flat |= {f"{name}.{key}": number for key, number in counts.tally().items()}
         return flat
 
     def _locate(self, name: str, markers: list[DetectedMarker], time: float) -> tuple[str, PoseEstimate | None]:
@@ -328,7 +331,8 @@ class SceneEstimator:
                 self.marker_counts[marker_id].add(outcome if marker_id in detected else "missed")
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def to_grey(image: np.ndarray) -> np.ndarray:
+    """An image (height, width, 3) RGB or (height, width) grey, uint8, as grey."""
     image = np.ascontiguousarray(image)
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 

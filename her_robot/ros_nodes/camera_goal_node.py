@@ -4,23 +4,21 @@ import sys
 from collections.abc import Mapping
 
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from her_robot import configuration
 from her_robot.contract import contract_of
 from her_robot.robot.calibration import load_calibration
 from her_robot.robot.scene_estimate import EstimatorConfig, SceneEstimator
 from her_robot.ros_nodes import conversions
-from her_robot.ros_nodes.running import reliability, run
+from her_robot.ros_nodes.running import declared, image_qos, run
 
 
 class CameraGoalNode(Node):
@@ -37,7 +35,7 @@ class CameraGoalNode(Node):
         calibration = load_calibration(self.declare_parameter("calibration", "fetch_sim").value, contract.task)
         self._check_head = self.declare_parameter("check_head", True).value
         self._image_timeout = self.declare_parameter("image_timeout", 0.5).value
-        self._estimator = SceneEstimator(calibration, contract, self._declare_estimator_config())
+        self._estimator = SceneEstimator(calibration, contract, declared(self, "estimator", EstimatorConfig()))
         self._frame = calibration.hand_eye.parent_frame
         self._joint_positions: dict[str, float] = {}
 
@@ -45,7 +43,7 @@ class CameraGoalNode(Node):
         self._goal_publisher = self._pose_publisher("goal_pose")
         self._status = self.create_publisher(DiagnosticArray, "~/status", 10)
         image_topic = self._topic("image", "head_camera/rgb/image_raw")
-        self.create_subscription(Image, image_topic, self._on_image, self._image_qos())
+        self.create_subscription(Image, image_topic, self._on_image, image_qos(self))
         joint_topic = self._topic("joint_states", "joint_states")
         self.create_subscription(JointState, joint_topic, self._on_joint_states, qos_profile_sensor_data)
         self.create_service(Trigger, "~/reset", self._on_reset)
@@ -54,18 +52,6 @@ class CameraGoalNode(Node):
         self._watchdog = self.create_timer(self._image_timeout, self._on_silence, clock=self._steady_clock)
         self._silence = f"no image on {image_topic} for {self._image_timeout:g} s"
         self.get_logger().info(f"looking for {' and '.join(self._estimator.counts)} on {image_topic}")
-
-    def _declare_estimator_config(self) -> EstimatorConfig:
-        defaults = configuration.to_mapping(EstimatorConfig())
-        values = {
-            name: self.declare_parameter(f"estimator.{name}", default).value for name, default in defaults.items()
-        }
-        return configuration.build(EstimatorConfig, values, "parameters estimator.*")
-
-    def _image_qos(self) -> QoSProfile:
-        # An image is some dozen datagrams: with best effort, the loss of one loses the image.
-        wanted = self.declare_parameter("image_reliability", "reliable").value
-        return QoSProfile(depth=2, reliability=reliability("image_reliability", wanted))
 
     def _topic(self, name: str, default: str) -> str:
         return self.declare_parameter(f"topics.{name}", default).value
@@ -105,9 +91,7 @@ class CameraGoalNode(Node):
         self.get_logger().warning(self._silence, throttle_duration_sec=5.0)
 
     def _report(self, stamp: Time, values: Mapping[str, object], message: str, level: bytes) -> None:
-        pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        status = DiagnosticStatus(level=level, name="camera_goal_node", message=message, values=pairs)
-        self._status.publish(DiagnosticArray(header=Header(stamp=stamp), status=[status]))
+        self._status.publish(conversions.diagnostics("camera_goal_node", stamp, values, message, level))
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._estimator.reset()

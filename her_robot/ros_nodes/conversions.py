@@ -5,12 +5,13 @@ finite is for the caller to judge. Float64 resolves today's ROS times to a quart
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import mujoco
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, PoseWithCovarianceStamped, Quaternion
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -167,8 +168,8 @@ def pose_with_covariance(
     return message
 
 
-def pose_to_numpy(message: Pose) -> tuple[np.ndarray, np.ndarray]:
-    """Position (3,) [m] and rotation (3, 3) of a pose.
+def pose_vector(message: Pose) -> np.ndarray:
+    """Position [m] and quaternion w, x, y, z of a pose (7,); the quaternion's sign is as sent.
 
     Raises:
         ValueError: the quaternion is not of unit length, as in a pose that nobody filled in.
@@ -178,9 +179,22 @@ def pose_to_numpy(message: Pose) -> tuple[np.ndarray, np.ndarray]:
     norm = float(np.linalg.norm(quaternion))
     if abs(norm - 1.0) > 1e-3:
         raise ValueError(f"the orientation's quaternion has norm {norm:.3g}, expected 1")
-    rotation = np.zeros(9)
-    mujoco.mju_quat2Mat(rotation, quaternion / norm)
-    return np.array([p.x, p.y, p.z]), rotation.reshape(3, 3)
+    return np.array([p.x, p.y, p.z, *(quaternion / norm)])
+
+
+def pose_to_numpy(message: Pose) -> tuple[np.ndarray, np.ndarray]:
+    """Position (3,) [m] and rotation (3, 3) of a pose; raises as `pose_vector`."""
+    pose, rotation = pose_vector(message), np.zeros(9)
+    mujoco.mju_quat2Mat(rotation, pose[3:])
+    return pose[:3], rotation.reshape(3, 3)
+
+
+def diagnostics(node: str, stamp: Time, values: Mapping[str, object], message: str, level: bytes) -> DiagnosticArray:
+    """A node's status as one diagnostic message."""
+    pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    array = DiagnosticArray(status=[DiagnosticStatus(level=level, name=node, message=message, values=pairs)])
+    array.header.stamp = stamp
+    return array
 
 
 def _pose(position: np.ndarray, quaternion_wxyz: np.ndarray) -> Pose:

@@ -50,6 +50,9 @@ _RETRY_S = 1.0
 _RECORDED_IMAGE_INTERVAL = 5
 _JPEG_QUALITY = 85
 
+CAMERA_GOAL_NODE, OBJECT_POSE_NODE = "camera_goal_node", "object_pose_node"
+"""Which find things in images, of an arm and of a hand."""
+
 _COMMON_TOPICS: dict[str, type] = {
     "joint_states": JointState,
     "policy_node/command_sent": JointTrajectory,
@@ -67,6 +70,13 @@ _HAND_TOPICS: dict[str, type] = {
     "fingertip_goals": PoseArray,
     "sim_robot_node/ground_truth/fingertips": PoseArray,
     "sim_robot_node/ground_truth/fingertip_goals": PoseArray,
+}
+_HAND_OBJECT_TOPICS: dict[str, type] = {
+    "object_pose": PoseWithCovarianceStamped,
+    "object_goal": PoseStamped,
+    "object_pose_node/status": DiagnosticArray,
+    "sim_robot_node/ground_truth/object_pose": PoseStamped,
+    "sim_robot_node/ground_truth/object_goal": PoseStamped,
 }
 
 
@@ -86,8 +96,8 @@ class LoopTopics:
     """Topic of the ground truth that it shall come to."""
     tool: str | None
     """Topic of the ground truth of an arm's tool."""
-    sees: bool
-    """Whether a camera node finds object and goal."""
+    seeing_node: str | None
+    """Name of the node that finds object and goal in images; None where goals come without."""
 
     @property
     def truths(self) -> list[str]:
@@ -100,11 +110,15 @@ def loop_topics(contract: Contract, trajectory_topics: Sequence[str]) -> LoopTop
     references = tuple(conversions.reference_topic(topic) for topic in trajectory_topics)
     truth = "sim_robot_node/ground_truth/{}".format
     if isinstance(contract, HandContract):
+        camera = "hand_camera/rgb/image_raw"
+        if contract.has_object:
+            achieved, goal = truth("object_pose"), truth("object_goal")
+            return LoopTopics(_HAND_OBJECT_TOPICS, camera, references, achieved, goal, None, OBJECT_POSE_NODE)
         achieved, goal = truth("fingertips"), truth("fingertip_goals")
-        return LoopTopics(_HAND_TOPICS, "hand_camera/rgb/image_raw", references, achieved, goal, None, sees=False)
+        return LoopTopics(_HAND_TOPICS, camera, references, achieved, goal, None, None)
     achieved = truth("object_pose" if contract.has_object else "grip_pose")
     goal, tool = truth("goal_pose"), truth("grip_pose")
-    return LoopTopics(_ARM_TOPICS, "head_camera/rgb/image_raw", references, achieved, goal, tool, sees=True)
+    return LoopTopics(_ARM_TOPICS, "head_camera/rgb/image_raw", references, achieved, goal, tool, CAMERA_GOAL_NODE)
 
 
 class Evaluator(Node):
@@ -165,7 +179,8 @@ class Evaluator(Node):
         self._step = self.create_client(Trigger, "sim_robot_node/step")
         self._reset_robot = self.create_client(Trigger, "sim_robot_node/reset")
         self._robot_parameters = self.create_client(SetParameters, "sim_robot_node/set_parameters")
-        self._reset_camera = self.create_client(Trigger, "camera_goal_node/reset")
+        self._seeing_status = f"{topics.seeing_node}/status"
+        self._reset_camera = self.create_client(Trigger, f"{topics.seeing_node or CAMERA_GOAL_NODE}/reset")
         self._change_state = self.create_client(ChangeState, "policy_node/change_state")
         self._get_state = self.create_client(GetState, "policy_node/get_state")
         self._policy_services = {
@@ -180,7 +195,7 @@ class Evaluator(Node):
         """
         self._wait_until_it_answers(self._reset_robot, Trigger.Request())
         self._wait_until_it_answers(self._robot_parameters, SetParameters.Request())
-        if self._topics.sees:
+        if self._topics.seeing_node is not None:
             self._wait_until_it_answers(self._reset_camera, Trigger.Request())
         self._wait_until_it_answers(self._get_state, GetState.Request())
         if self._lockstep:
@@ -216,7 +231,7 @@ class Evaluator(Node):
         self._set_robot("episode_seed", ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed))
         self._call(self._reset_robot, Trigger.Request())
         self._sent_to_policy.clear()
-        if self._topics.sees:
+        if self._topics.seeing_node is not None:
             self._call(self._reset_camera, Trigger.Request())
         self._transition(Transition.TRANSITION_ACTIVATE, "activate")
 
@@ -328,9 +343,13 @@ class Evaluator(Node):
         """The newest status of a node; empty before the first."""
         return self._status.get(node, {})
 
+    def seeing_status(self) -> dict[str, str]:
+        """The newest status of the node that finds object and goal in images; empty before the first, or without."""
+        return self.status(self._topics.seeing_node or "")
+
     def detections(self) -> dict[str, int]:
         """What became of the markers that the camera node looked for, since the start."""
-        camera = self.status("camera_goal_node")
+        camera = self.seeing_status()
         return {name: int(camera.get(name, 0)) for name in ("seen", "missed", "rejected")}
 
     def newest_image(self) -> np.ndarray:
@@ -352,18 +371,20 @@ class Evaluator(Node):
                 self._recording.write(f"/{topic}", type_name, time.time_ns(), serialized)
             message = deserialize_message(serialized, message_type)
             stamp = self._stamps[topic] = conversions.to_seconds(message.header.stamp)
-            if topic == "camera_goal_node/status" and stamp > 0.0:
+            if topic == self._seeing_status and stamp > 0.0:
                 self._images_processed += 1
             if message_type is DiagnosticArray and message.status and message.status[0].values:
                 pairs = {pair.key: pair.value for pair in message.status[0].values}
                 self._status[topic.partition("/")[0]] = pairs
-                if topic == "camera_goal_node/status":
-                    self._sent_to_policy |= {name: stamp for name in ("object", "goal") if pairs.get(name) == "seen"}
+                if topic == self._seeing_status:
+                    seen = [name for name in ("object", "goal") if pairs.get(name) == "seen"]
+                    # What an image tells may be of the one before, if that had to wait for other cameras.
+                    self._sent_to_policy |= {name: float(pairs.get(f"{name}_s", stamp)) for name in seen}
             elif topic in self._topics.references:
                 self._references[topic] = np.array(message.position)
             elif message_type is PoseStamped:
-                point = message.pose.position
-                self._truth[topic] = np.array([point.x, point.y, point.z])
+                # A position, or a whole pose, as goals are.
+                self._truth[topic] = conversions.pose_vector(message.pose)[: self._contract.goal_size]
             elif message_type is PoseArray:
                 self._truth[topic] = conversions.points_to_numpy(message)
 
@@ -440,7 +461,7 @@ class Evaluator(Node):
 
     def _wait_for_images(self, count: int) -> None:
         """Until the camera node has worked off `count` more images; a lost one is waited for briefly."""
-        if "camera_goal_node" in self._lost or not self._topics.sees:
+        if self._topics.seeing_node is None or self._topics.seeing_node in self._lost:
             return
         self._images_expected += count
         deadline = time.monotonic() + _LOST_TIMEOUT_S

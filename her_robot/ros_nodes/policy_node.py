@@ -5,14 +5,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import PoseArray, PoseWithCovarianceStamped
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import Pose, PoseArray, PoseStamped, PoseWithCovarianceStamped
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
@@ -38,6 +39,8 @@ from her_robot.robot.setup import default_setup
 from her_robot.robot.timing import LoopTiming
 from her_robot.ros_nodes import conversions
 from her_robot.ros_nodes.running import reliability
+
+Converted = TypeVar("Converted")
 
 _WATCHDOG_PERIOD_S = 1.0
 _SIGNAL_PERIOD_S = 0.1
@@ -147,16 +150,26 @@ class PolicyNode(LifecycleNode):
         ]
 
     def _subscriptions_to_goals(self, controller: PolicyController, qos: QoSProfile) -> list[Subscription]:
-        """Of a hand's fingertips; of an arm's tool or object, which a camera sees."""
+        """Of a hand's fingertips or object; of an arm's tool or object, which a camera sees."""
         if isinstance(controller, HandController):
-            topic, receive = controller.profile.topics.fingertip_goals, partial(self._on_fingertip_goals, controller)
-            # Whoever sends a goal once wants it to arrive.
-            return [self.create_subscription(PoseArray, topic, receive, 10)]
+            return self._subscriptions_of_hand(controller, qos)
         topics = controller.profile.topics
         receivers = {topics.object_pose: self._on_object, topics.goal_pose: self._on_goal}
         return [
             self.create_subscription(PoseWithCovarianceStamped, topic, partial(receive, controller), qos)
             for topic, receive in receivers.items()
+        ]
+
+    def _subscriptions_of_hand(self, controller: HandController, qos: QoSProfile) -> list[Subscription]:
+        topics = controller.profile.topics
+        # Whoever sends a goal once wants it to arrive.
+        if not controller.contract.has_object:
+            receive = partial(self._on_fingertip_goals, controller)
+            return [self.create_subscription(PoseArray, topics.fingertip_goals, receive, 10)]
+        receive, receive_goal = partial(self._on_hand_object, controller), partial(self._on_object_goal, controller)
+        return [
+            self.create_subscription(PoseWithCovarianceStamped, topics.object_pose, receive, qos),
+            self.create_subscription(PoseStamped, topics.object_goal, receive_goal, 10),
         ]
 
     def _destroy_interface(self) -> None:
@@ -177,12 +190,26 @@ class PolicyNode(LifecycleNode):
 
     def _on_object(self, controller: ArmController, message: PoseWithCovarianceStamped) -> None:
         stamp = self._received["object"] = conversions.to_seconds(message.header.stamp)
+        if (pose := self._understood("object pose", conversions.pose_to_numpy, message.pose.pose)) is not None:
+            controller.measured.observe_object(stamp, *pose)
+
+    def _on_hand_object(self, controller: HandController, message: PoseWithCovarianceStamped) -> None:
+        stamp = self._received["object"] = conversions.to_seconds(message.header.stamp)
+        if (pose := self._understood("object pose", conversions.pose_to_numpy, message.pose.pose)) is not None:
+            controller.measured.observe_object(stamp, message.header.frame_id, *pose)
+
+    def _on_object_goal(self, controller: HandController, message: PoseStamped) -> None:
+        stamp = self._received["goal"] = conversions.to_seconds(message.header.stamp)
+        if (pose := self._understood("object goal", conversions.pose_vector, message.pose)) is not None:
+            controller.measured.observe_object_goal(stamp, message.header.frame_id, pose)
+
+    def _understood(self, what: str, convert: Callable[[Pose], Converted], pose: Pose) -> Converted | None:
+        """A pose as numpy has it; None, after a warning, where its quaternion is none."""
         try:
-            position, rotation = conversions.pose_to_numpy(message.pose.pose)
+            return convert(pose)
         except ValueError as error:
-            self.get_logger().warning(f"object pose refused: {error}", throttle_duration_sec=2.0)
-            return
-        controller.measured.observe_object(stamp, position, rotation)
+            self.get_logger().warning(f"{what} refused: {error}", throttle_duration_sec=2.0)
+            return None
 
     def _on_goal(self, controller: ArmController, message: PoseWithCovarianceStamped) -> None:
         point = message.pose.pose.position
@@ -246,7 +273,7 @@ class PolicyNode(LifecycleNode):
         }
         level = DiagnosticStatus.WARN if command.phase in ("holding", "stopped") else DiagnosticStatus.OK
         message = f"{command.phase}: {command.reason}" if command.reason else command.phase
-        self._status.publish(diagnostics(stamp, values, message, level))
+        self._status.publish(conversions.diagnostics("policy_node", stamp, values, message, level))
         if command.phase in ("holding", "stopped"):
             self.get_logger().warning(message, throttle_duration_sec=2.0)
 
@@ -259,7 +286,8 @@ class PolicyNode(LifecycleNode):
             self.get_logger().warning(message)
             values = {"phase": "waiting", "reason": message}
             stamp = self.get_clock().now().to_msg()
-            self._status.publish(diagnostics(stamp, values, message, DiagnosticStatus.STALE))
+            stale = DiagnosticStatus.STALE
+            self._status.publish(conversions.diagnostics("policy_node", stamp, values, message, stale))
         self._ticks_seen = self._ticks
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -278,15 +306,6 @@ class PolicyNode(LifecycleNode):
     def _on_received(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success, response.message = True, json.dumps(self._received)
         return response
-
-
-def diagnostics(stamp, values: Mapping[str, object], message: str, level: bytes) -> DiagnosticArray:
-    """The node's status as one diagnostic message."""
-    array = DiagnosticArray()
-    array.header.stamp = stamp
-    pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-    array.status = [DiagnosticStatus(level=level, name="policy_node", message=message, values=pairs)]
-    return array
 
 
 def main(args: list[str] | None = None) -> int:

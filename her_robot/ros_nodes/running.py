@@ -1,15 +1,19 @@
-"""What nodes have in common: their `main`, and how reliable their inputs are."""
+"""What nodes have in common: their `main`, their parameters, and how reliable their inputs are."""
 
 import sys
 from collections.abc import Callable
+from typing import TypeVar
 
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 
+from her_robot import configuration
 from her_robot.errors import HerRobotError, UnknownNameError
+
+Config = TypeVar("Config")
 
 _RELIABILITY = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
 
@@ -23,6 +27,26 @@ def reliability(parameter: str, value: str) -> ReliabilityPolicy:
     if value not in _RELIABILITY:
         raise UnknownNameError(parameter, value, _RELIABILITY)
     return _RELIABILITY[value]
+
+
+def image_qos(node: Node) -> QoSProfile:
+    """Of images, by the node's parameter `image_reliability`."""
+    # An image is some dozen datagrams: with best effort, the loss of one loses the image.
+    wanted = node.declare_parameter("image_reliability", "reliable").value
+    return QoSProfile(depth=2, reliability=reliability("image_reliability", wanted))
+
+
+def declared(node: Node, prefix: str, defaults: Config) -> Config:
+    """A configuration whose fields are the node's parameters `prefix.*`.
+
+    Raises:
+        ConfigurationError: a value that cannot be.
+    """
+    values = {
+        name: node.declare_parameter(f"{prefix}.{name}", default).value
+        for name, default in configuration.to_mapping(defaults).items()
+    }
+    return configuration.build(type(defaults), values, f"parameters {prefix}.*")
 
 
 def run(name: str, make_node: Callable[[], Node], args: list[str] | None) -> int:

@@ -23,9 +23,10 @@ from her_robot.errors import ConfigurationError, HerRobotError
 from her_robot.robot.setup import default_setup
 from her_robot.ros_nodes import conversions
 from her_robot.ros_nodes.running import run
+from her_robot.sim.block_hand import BlockHand
 from her_robot.sim.faults import FaultySensors, parse_faults
-from her_robot.sim.hand_robot import FingertipTruth, SimulatedHand, load_simulated_hand
-from her_robot.sim.machine import JointMeasurement
+from her_robot.sim.hand_robot import FingertipTruth, ObjectTruth, ReachingHand, SimulatedHand, load_simulated_hand
+from her_robot.sim.machine import JointMeasurement, camera_frame, camera_topic
 from her_robot.sim.pacing import Pacer
 from her_robot.sim.robot import GroundTruth, SimulatedRobot, load_simulated_robot
 from her_robot.sim.sensors import CameraImage, SensorStream
@@ -59,7 +60,8 @@ class SimRobotNode(Node):
             raise ConfigurationError("parameter publish_clock: in lockstep, whoever calls ~/step publishes /clock")
 
         self._robot = simulated_robot(name, task, severity, self._seed())
-        self._robot.render()  # The first image takes long, and tells whether there will be any.
+        for camera in self._robot.cameras:
+            self._robot.render(camera)  # The first image takes long, and tells whether there will be any.
         self._sensors = SensorStream(self._robot, real_time=mode == "real_time")
         self._faults = FaultySensors(self._robot)
         self._commands_refused = 0
@@ -80,18 +82,25 @@ class SimRobotNode(Node):
     def _make_interface(self) -> None:
         robot = self._robot
         self._joint_states = self.create_publisher(JointState, robot.profile.topics.joint_states, 10)
-        self._images = self.create_publisher(Image, f"{robot.camera_topic}/image_raw", 5)
-        self._camera_infos = self.create_publisher(CameraInfo, f"{robot.camera_topic}/camera_info", 5)
+        self._images, self._camera_infos = {}, {}
+        for camera in robot.cameras:
+            topic = camera_topic(camera)
+            self._images[camera] = self.create_publisher(Image, f"{topic}/image_raw", 5)
+            self._camera_infos[camera] = self.create_publisher(CameraInfo, f"{topic}/camera_info", 5)
         self._references = {}
         for topic in robot.trajectory_topics:
             self._references[topic] = self.create_publisher(JointState, conversions.reference_topic(topic), 10)
             self.create_subscription(JointTrajectory, topic, partial(self._on_trajectory, topic), 10)
         self._publish = {JointMeasurement: self._publish_joint_state, CameraImage: self._publish_image}
-        if isinstance(robot, SimulatedHand):
+        if isinstance(robot, BlockHand):
+            self._object_goals = self.create_publisher(PoseStamped, robot.profile.topics.object_goal, 10)
+            self._truths = self._truth_publishers(PoseStamped, "object_pose", "object_goal")
+            self._publish[ObjectTruth] = partial(self._publish_object, robot)
+        elif isinstance(robot, ReachingHand):
             self._fingertip_goals = self.create_publisher(PoseArray, robot.profile.topics.fingertip_goals, 10)
             self._truths = self._truth_publishers(PoseArray, "fingertips", "fingertip_goals")
             self._publish[FingertipTruth] = partial(self._publish_fingertips, robot)
-        else:
+        elif isinstance(robot, SimulatedRobot):
             objects = ("object_pose",) if robot.contract.has_object else ()
             self._truths = self._truth_publishers(PoseStamped, *objects, "goal_pose", "grip_pose")
             self._publish[GroundTruth] = self._publish_ground_truth
@@ -164,10 +173,11 @@ class SimRobotNode(Node):
         )
 
     def _publish_image(self, image: CameraImage) -> None:
-        stamp, matrix = self._stamp(image.time), self._robot.camera_intrinsics()
+        stamp, matrix = self._stamp(image.time), self._robot.camera_intrinsics(image.camera)
         height, width, _ = image.pixels.shape
-        self._images.publish(conversions.image_message(image.pixels, stamp, self._robot.camera_frame))
-        self._camera_infos.publish(conversions.camera_info(matrix, width, height, stamp, self._robot.camera_frame))
+        frame = camera_frame(image.camera)
+        self._images[image.camera].publish(conversions.image_message(image.pixels, stamp, frame))
+        self._camera_infos[image.camera].publish(conversions.camera_info(matrix, width, height, stamp, frame))
 
     def _publish_ground_truth(self, truth: GroundTruth) -> None:
         stamp = self._stamp(truth.time)
@@ -179,7 +189,15 @@ class SimRobotNode(Node):
         for name, publisher in self._truths.items():
             publisher.publish(conversions.pose_stamped("world", stamp, *poses[name]))
 
-    def _publish_fingertips(self, robot: SimulatedHand, truth: FingertipTruth) -> None:
+    def _publish_object(self, robot: BlockHand, truth: ObjectTruth) -> None:
+        """The truth, and the goal as a planner sends it to the hand."""
+        stamp = self._stamp(truth.time)
+        for name, pose in (("object_pose", truth.achieved), ("object_goal", truth.goal)):
+            self._truths[name].publish(conversions.pose_stamped("world", stamp, pose[:3], pose[3:]))
+        self._object_goals.publish(conversions.pose_stamped(robot.profile.base_frame, stamp, *robot.object_goal()))
+        self._sent_s["goal"] = conversions.to_seconds(stamp)
+
+    def _publish_fingertips(self, robot: ReachingHand, truth: FingertipTruth) -> None:
         """The truth, and the goal as a planner sends it to the hand."""
         stamp = self._stamp(truth.time)
         for name, positions in (("fingertips", truth.achieved), ("fingertip_goals", truth.goal)):
@@ -216,13 +234,15 @@ class SimRobotNode(Node):
 
 
 def simulated_robot(name: str, task: str, severity: float, seed: int) -> SimulatedRobot | SimulatedHand:
-    """The simulated robot of that name, an arm or a hand as the task asks for.
+    """The simulated robot of that name, an arm, a hand, or a hand with a block, as the task asks for.
 
     Raises:
-        HerRobotError: an unknown robot, or an impossible severity.
+        HerRobotError: an unknown robot, a task that none does, or an impossible severity.
     """
-    if isinstance(contract_of(task), HandContract):
-        return SimulatedHand(load_simulated_hand(name), task, seed)
+    contract = contract_of(task)
+    if isinstance(contract, HandContract):
+        hand = BlockHand if contract.has_object else ReachingHand
+        return hand(load_simulated_hand(name), task, seed)
     return SimulatedRobot(load_simulated_robot(name, severity), task, seed)
 
 

@@ -86,10 +86,19 @@ class Camera:
     image is rendered. Images come in the order in which they were asked for.
     """
 
-    def __init__(self, model: mujoco.MjModel, name: str, config: CameraConfig) -> None:
-        self._model, self._name, self._config = model, name, config
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._own = threading.local()
+    def __init__(self, model: mujoco.MjModel, name: str, config: CameraConfig, beside: "Camera | None" = None) -> None:
+        """
+        Args:
+            model: which the camera is in.
+            name: of the camera in the model.
+            config: of the camera.
+            beside: another camera of the model, with images of the same size, whose thread and context this one shares:
+                a context of its own would hold all meshes and textures again.
+        """
+        self._model, self._config = model, config
+        self._number = model.camera(name).id
+        self._worker = beside._worker if beside else ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._own = beside._own if beside else threading.local()
         self._spare_data: list[mujoco.MjData] = []
         self._random = np.random.default_rng(0)
         shape = (config.height, config.width, 1)
@@ -133,7 +142,7 @@ class Camera:
         return np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
 
     def close(self) -> None:
-        """End the thread, and with it what it renders with. The camera takes no more images."""
+        """End the thread, and with it what it renders with. The camera, and others beside it, take no more images."""
         self._worker.shutdown()
 
     def _reseed(self, seed: tuple[int, ...]) -> None:
@@ -150,8 +159,8 @@ class Camera:
 
     def _render(self, data: mujoco.MjData) -> np.ndarray:
         if not hasattr(self._own, "renderer"):
-            self._own.renderer = _Renderer(self._model, self._name, self._config)
-        image = self._own.renderer.render(data, self._distractors)
+            self._own.renderer = _Renderer(self._model, self._config)
+        image = self._own.renderer.render(data, self._number, self._distractors)
         self._spare_data.append(data)
         if self._config.noise == 0.0:
             return image
@@ -183,7 +192,7 @@ class _Renderer:
     Unlike `mujoco.Renderer`, it needs no MUJOCO_GL in the environment of a machine without a screen.
     """
 
-    def __init__(self, model: mujoco.MjModel, camera: str, config: CameraConfig) -> None:
+    def __init__(self, model: mujoco.MjModel, config: CameraConfig) -> None:
         self._model, self._size = model, (config.width, config.height)
         self._width, self._height = config.rendered_size
         self._gl = _make_gl_context(self._width, self._height)
@@ -194,7 +203,6 @@ class _Renderer:
         self._options = mujoco.MjvOption()
         self._viewpoint = mujoco.MjvCamera()
         self._viewpoint.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        self._viewpoint.fixedcamid = model.camera(camera).id
 
     def upload(self, textures: Sequence[int]) -> None:
         """Take textures of the model anew."""
@@ -202,8 +210,9 @@ class _Renderer:
         for texture in textures:
             mujoco.mjr_uploadTexture(self._model, self._context, texture)
 
-    def render(self, data: mujoco.MjData, distractors: Sequence[Distractor]) -> np.ndarray:
-        """(height, width, 3) RGB uint8."""
+    def render(self, data: mujoco.MjData, camera: int, distractors: Sequence[Distractor]) -> np.ndarray:
+        """What the model's camera of that number sees, (height, width, 3) RGB uint8."""
+        self._viewpoint.fixedcamid = camera
         mujoco.mjv_updateScene(
             self._model, data, self._options, None, self._viewpoint, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
         )

@@ -72,8 +72,8 @@ class FaultySensors:
     def __init__(self, robot: SimulatedRobot | SimulatedHand) -> None:
         self._robot = robot
         self._faults: dict[str, float] = {}
-        self._frozen: np.ndarray | None = None
-        self._last_pixels: np.ndarray | None = None
+        self._frozen: dict[str, np.ndarray] | None = None
+        self._last_pixels: dict[str, np.ndarray] = {}
         self._late: dict[type, deque[tuple[float, Report]]] = {JointMeasurement: deque(), CameraImage: deque()}
 
     def begin(self, faults: Sequence[RobotFault]) -> None:
@@ -82,7 +82,7 @@ class FaultySensors:
         if "images_frozen" not in self._faults:
             self._frozen = None
         elif self._frozen is None:
-            self._frozen = self._last_pixels
+            self._frozen = dict(self._last_pixels)
         self._robot.hide_markers("markers_hidden" in self._faults)
         self._robot.move_goal(self._faults.get("goal_moved", 0.0))
         for kind, queue in self._late.items():
@@ -132,13 +132,11 @@ class FaultySensors:
         return report
 
     def _image(self, image: CameraImage) -> CameraImage | None:
-        self._last_pixels = image.pixels
+        self._last_pixels[image.camera] = image.pixels
         if "images_silent" in self._faults:
             return None
-        if "images_frozen" in self._faults:
-            if self._frozen is None:
-                self._frozen = image.pixels
-            return replace(image, pixels=self._frozen)
+        if self._frozen is not None:
+            return replace(image, pixels=self._frozen.setdefault(image.camera, image.pixels))
         return image
 
     def _delay(self, kind: type) -> float:

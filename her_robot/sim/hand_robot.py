@@ -1,26 +1,28 @@
-"""The simulated Shadow Hand as a robot: joint servos, encoders, a camera that looks on, and goals from a planner.
+"""The simulated Shadow Hand as a robot: joint servos, encoders, cameras, and goals from a planner.
 
 Commands and measurements carry the hand's joint names and its own clock, which starts at 0 and is never set back.
 What a scorer may know and a policy may not is in `ground_truth`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import mujoco
 import numpy as np
 
 from her_robot import configuration, resources
-from her_robot.contract import HandContract, contract_of
+from her_robot.contract import HandContract
 from her_robot.contract.hand import FINGERTIPS, JOINTS
 from her_robot.errors import ConfigurationError
+from her_robot.robot.calibration import ObjectPrints
 from her_robot.robot.hand_joints import ACTUATORS, HandJoints
 from her_robot.robot.hand_profile import load_hand_profile
 from her_robot.rotations import to_matrix
-from her_robot.sim.camera import CameraConfig
-from her_robot.sim.hand_scene import CAMERA, HandSceneConfig, compile_hand_scene
+from her_robot.sim.camera import OPTICAL_FROM_GL, CameraConfig
+from her_robot.sim.hand_scene import HAND_CAMERA, ONLOOKER, HandSceneConfig, ViewConfig, compile_hand_scene
 from her_robot.sim.hand_tasks import HandReachTask, hand_task
-from her_robot.sim.machine import JointMeasurement, SimulatedMachine
+from her_robot.sim.machine import JointMeasurement, SimulatedMachine, camera_in_model
 from her_robot.sim.trajectory import TrajectoryController
 
 
@@ -33,7 +35,12 @@ class SimulatedHandConfig:
     scene: HandSceneConfig = field(default_factory=HandSceneConfig)
     """Servos."""
     camera: CameraConfig = field(default_factory=CameraConfig)
-    """The camera that looks on."""
+    """Every camera."""
+    views: dict[str, ViewConfig] = field(default_factory=lambda: {HAND_CAMERA: ONLOOKER})
+    """Where the cameras stand, by name. All look for an object; in tasks without one, `hand_camera` alone looks on. It
+    is what reports show."""
+    calibration: str = "shadow_hand_sim"
+    """Of the cameras, in calibration/; what is printed on the object is taken from it."""
     joint_state_rate: float = 125.0
     """Joint measurements a second [Hz]."""
     command_delay: float = 0.008
@@ -44,6 +51,8 @@ class SimulatedHandConfig:
     """Standard deviation of a joint velocity [rad/s]."""
 
     def __post_init__(self) -> None:
+        if HAND_CAMERA not in self.views:
+            raise ValueError(f"views: {HAND_CAMERA} is needed, found {', '.join(self.views) or 'none'}")
         for name in ("command_delay", "encoder_noise", "velocity_noise"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
@@ -63,6 +72,21 @@ class FingertipTruth:
     """Where they shall be (5, 3) [m]."""
 
 
+@dataclass(frozen=True)
+class ObjectTruth:
+    """What is true of an object in the hand, in the world frame. For scorers only."""
+
+    time: float
+    """On the robot's clock [s]."""
+    achieved: np.ndarray
+    """Its pose, position [m] and quaternion w, x, y, z, (7,)."""
+    goal: np.ndarray
+    """What its pose shall be (7,)."""
+
+
+HandTruth = FingertipTruth | ObjectTruth
+
+
 def load_simulated_hand(name: str) -> SimulatedHandConfig:
     """A shipped simulated hand by name, or one from a YAML file by its path.
 
@@ -75,28 +99,31 @@ def load_simulated_hand(name: str) -> SimulatedHandConfig:
 
 
 class SimulatedHand(SimulatedMachine):
-    """One simulated hand, and goals for its fingertips."""
+    """One simulated hand. What it is to do, and the start of an episode, are a subclass's."""
 
-    camera_topic = "hand_camera/rgb"
-    camera_frame = "hand_camera_rgb_optical_frame"
-
-    def __init__(self, config: SimulatedHandConfig, task: str, seed: int = 0) -> None:
+    def __init__(
+        self,
+        config: SimulatedHandConfig,
+        contract: HandContract,
+        views: Mapping[str, ViewConfig],
+        block: ObjectPrints | None,
+    ) -> None:
         """
-        Raises:
-            ConfigurationError: a task that the simulated hand cannot do.
+        Args:
+            config: of the hand.
+            contract: of the task.
+            views: of the cameras, by name.
+            block: what is printed on the block in the hand; None for a hand without one.
         """
-        contract = contract_of(task)
-        if not isinstance(contract, HandContract) or contract.has_object:
-            raise ConfigurationError(f"{task}: the simulated hand does hand_reach; it has no object yet")
         self.config, self.contract = config, contract
         self.profile = load_hand_profile(config.profile)
-        self._task = _reach_task(task)
-        model = compile_hand_scene(config.scene, self.profile, *config.camera.rendered_size)
-        super().__init__(model, CAMERA, config.camera)
+        size = config.camera.rendered_size
+        model = compile_hand_scene(config.scene, self.profile, views, block, *size)
+        cameras = {name: replace(config.camera, mount_error=view.mount_error) for name, view in views.items()}
+        super().__init__(model, cameras)
         prefix = self.profile.model.prefix
         self._qpos = np.array([self.model.joint(prefix + name).qposadr[0] for name in JOINTS])
         self._dofs = np.array([self.model.joint(prefix + name).dofadr[0] for name in JOINTS])
-        self._tips = np.array([self.model.site(self.profile.model.tip_prefix + tip).id for tip in FINGERTIPS])
         servos = [config.scene.servo(name) for name in ACTUATORS]
         self._rate_gain = np.array([servo.damping / servo.stiffness for servo in servos])
         self._joints = HandJoints(self.profile)
@@ -107,18 +134,22 @@ class SimulatedHand(SimulatedMachine):
         self.trajectory_topics = {controller.topic: controller.joints for controller in self.profile.controllers}
         """Which joints each controller takes."""
         self._base_rotation = to_matrix(np.array(self.profile.base_rotation_wxyz))
-        self.reset(seed)
 
     def reset(self, seed: int) -> None:
         """Put the hand where an episode starts, with a goal that the task can ask for. The clock goes on."""
         self._noise = np.random.default_rng([seed, 1])
-        self._camera.reseed(seed, 2)
-        mujoco.mj_resetData(self.model, self.data)
-        self.data.qpos[self._qpos] = self._task.initial_qpos[: len(JOINTS)]
-        self._hold_where_it_is()
-        self._goal = self._sampled_goal = self._task.sample_goal(np.random.default_rng([seed, 0])).reshape(-1, 3)
-        self._set_servo_references()
+        for index, camera in enumerate(self._cameras.values()):
+            camera.reseed(seed, 2, index)
+        self._begin(np.random.default_rng([seed, 0]))
         mujoco.mj_forward(self.model, self.data)
+
+    @abstractmethod
+    def ground_truth(self) -> "HandTruth":
+        """What is, and what shall be."""
+
+    @abstractmethod
+    def move_goal(self, beyond: float) -> None:
+        """Move the goal up, by more than fingers are long and `beyond` [m]; 0 puts it back."""
 
     def command(
         self,
@@ -138,20 +169,26 @@ class SimulatedHand(SimulatedMachine):
         velocities = self.data.qvel[self._dofs] + self._noise.normal(0.0, self.config.velocity_noise, count)
         return JointMeasurement(self.time, self.profile.joint_names, *self._joints.reported(positions, velocities))
 
-    def fingertip_goals(self) -> np.ndarray:
-        """The goal as a planner would send it: (5, 3) [m] in the hand's base frame."""
-        return (self._goal - self.profile.base_position) @ self._base_rotation
+    def camera_pose_base(self, camera: str) -> tuple[np.ndarray, np.ndarray]:
+        """Rotation (3, 3), optical frame to the hand's base frame, and position (3,) [m] of a camera in that."""
+        found = self.data.camera(camera_in_model(camera))
+        rotation = self._base_rotation.T @ found.xmat.reshape(3, 3) @ OPTICAL_FROM_GL
+        return rotation, self._to_base(found.xpos)
 
-    def ground_truth(self) -> FingertipTruth:
-        """Where the fingertips are and shall be."""
-        return FingertipTruth(self.time, self.data.site_xpos[self._tips].copy(), self._goal.copy())
+    @abstractmethod
+    def _begin(self, rng: np.random.Generator) -> None:
+        """Set the state and the goal of an episode's start."""
 
-    def hide_markers(self, hidden: bool) -> None:
-        """A hand without an object has no markers; nothing to hide."""
+    def _to_base(self, positions: np.ndarray) -> np.ndarray:
+        """World positions (..., 3) [m] in the hand's base frame."""
+        return (positions - self.profile.base_position) @ self._base_rotation
 
-    def move_goal(self, beyond: float) -> None:
-        """Move the goal up, by more than fingers are long and `beyond` [m]; 0 puts it back."""
-        self._goal = self._sampled_goal + [0.0, 0.0, 0.3 + beyond if beyond else 0.0]
+    def _place_joints(self, positions: np.ndarray) -> None:
+        """Put the joints (24,) [rad] there, and let the controllers hold them there."""
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[self._qpos] = positions
+        self._hold_where_it_is()
+        self._set_servo_references()
 
     def _hold_where_it_is(self) -> None:
         targets = self._joints.actuated(self.data.qpos[self._qpos])
@@ -173,7 +210,33 @@ class SimulatedHand(SimulatedMachine):
         self.data.ctrl[:] = position + self._rate_gain * velocity
 
 
-def _reach_task(task: str) -> HandReachTask:
-    reach = hand_task(task)
-    assert isinstance(reach, HandReachTask), "the only task of the hand without an object"
-    return reach
+class ReachingHand(SimulatedHand):
+    """One simulated hand, and goals for its fingertips."""
+
+    def __init__(self, config: SimulatedHandConfig, task: str, seed: int = 0) -> None:
+        """
+        Raises:
+            ConfigurationError: a task that is not about fingertips.
+        """
+        reach = hand_task(task)
+        if not isinstance(reach, HandReachTask):
+            raise ConfigurationError(f"{task} has an object: not for a hand that is empty")
+        self._task = reach
+        super().__init__(config, reach.contract, {HAND_CAMERA: config.views[HAND_CAMERA]}, None)
+        self._tips = np.array([self.model.site(self.profile.model.tip_prefix + tip).id for tip in FINGERTIPS])
+        self.reset(seed)
+
+    def fingertip_goals(self) -> np.ndarray:
+        """The goal as a planner would send it: (5, 3) [m] in the hand's base frame."""
+        return self._to_base(self._goal)
+
+    def ground_truth(self) -> FingertipTruth:
+        """Where the fingertips are and shall be."""
+        return FingertipTruth(self.time, self.data.site_xpos[self._tips].copy(), self._goal.copy())
+
+    def move_goal(self, beyond: float) -> None:
+        self._goal = self._sampled_goal + [0.0, 0.0, 0.3 + beyond if beyond else 0.0]
+
+    def _begin(self, rng: np.random.Generator) -> None:
+        self._place_joints(self._task.initial_qpos[: len(JOINTS)])
+        self._goal = self._sampled_goal = self._task.sample_goal(rng).reshape(-1, 3)

@@ -1,20 +1,25 @@
-"""The scene of the simulated hand: Gymnasium-Robotics' model with a hand's own servos, and a camera that looks on."""
+"""The scene of the simulated hand: Gymnasium-Robotics' model with a hand's own servos, cameras, and a printed block."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import mujoco
 import numpy as np
 
 from her_robot.contract.hand import ACTUATOR_RANGES, COUPLED_JOINTS
+from her_robot.robot.calibration import ObjectPrints
 from her_robot.robot.hand_profile import HandProfile
 from her_robot.robot.profile import load_spec
+from her_robot.sim.camera import MountError
+from her_robot.sim.machine import camera_in_model
+from her_robot.sim.prints import dress_object
 
-CAMERA = "hand_camera_rgb"
-_CAMERA_POSITION = np.array([1.22, 0.62, 0.42])
-_CAMERA_TARGET = np.array([0.99, 0.88, 0.16])
-"""World frame [m]: above the palm, from the side of the thumb."""
-_CAMERA_FIELD_OF_VIEW = 45.0
-"""Vertical [degrees]."""
+OBJECT, HAND_CAMERA = "object", "hand_camera"
+CAMERA = camera_in_model(HAND_CAMERA)
+_BLOCK_MODEL = "gymnasium_robotics:hand/manipulate_block.xml"
+"""The same hand, with a block."""
+_GOAL_BODY = "target"
+"""By which Gymnasium-Robotics shows where the block shall be."""
 _DECORATION_SITES = (*(f"target{index}" for index in range(5)), *(f"finger{index}" for index in range(5)))
 """By which Gymnasium-Robotics shows goals; a camera sees none."""
 
@@ -43,6 +48,30 @@ class HandServoConfig:
 
 
 @dataclass(frozen=True)
+class ViewConfig:
+    """Where a camera stands, and what it looks at. Up in its image is up in the world."""
+
+    position: tuple[float, float, float]
+    """World frame [m]."""
+    target: tuple[float, float, float]
+    """What is in the middle of the image, world frame [m]."""
+    field_of_view: float
+    """Vertical [degrees]."""
+    mount_error: MountError = field(default_factory=MountError)
+    """What the calibration does not know."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.field_of_view < 180:
+            raise ValueError(f"field_of_view must be within 0 ... 180 degrees, found {self.field_of_view}")
+        if np.allclose(self.position[:2], self.target[:2]):
+            raise ValueError("position must not be straight above or below target")
+
+
+ONLOOKER = ViewConfig(position=(1.22, 0.62, 0.42), target=(0.99, 0.88, 0.16), field_of_view=45.0)
+"""Above the palm, from the side of the little finger."""
+
+
+@dataclass(frozen=True)
 class HandSceneConfig:
     """What differs from the model that policies are trained in."""
 
@@ -56,38 +85,44 @@ class HandSceneConfig:
         return self.wrist if joint.startswith("WR") else self.fingers
 
 
-def compile_hand_scene(config: HandSceneConfig, profile: HandProfile, width: int, height: int) -> mujoco.MjModel:
+def compile_hand_scene(
+    config: HandSceneConfig,
+    profile: HandProfile,
+    views: Mapping[str, ViewConfig],
+    block: ObjectPrints | None,
+    width: int,
+    height: int,
+) -> mujoco.MjModel:
     """The model. Its actuators are in the order of the action; their controls are positions, of coupled pairs sums.
 
     Args:
         config: servos.
         profile: of the hand.
+        views: of the cameras, by name.
+        block: what is printed on the block in the hand; None for a hand without one.
         width: of camera images [px].
         height: of camera images [px].
     """
-    spec = load_spec(profile.model.file)
+    spec = load_spec(profile.model.file if block is None else _BLOCK_MODEL)
     _make_servos(spec, profile, config)
-    for name in _DECORATION_SITES:
-        spec.delete(spec.site(name))
-    add_camera(spec, width, height)
+    if block is None:
+        for name in _DECORATION_SITES:
+            spec.delete(spec.site(name))
+    else:
+        _dress_block(spec, block)
+    add_cameras(spec, views, width, height)
     # Servos may be stiffer than an explicit integration of their damping could stand.
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     return spec.compile()
 
 
-def add_camera(spec: mujoco.MjSpec, width: int, height: int) -> None:
-    """Add the camera that looks on, for images of that size [px]."""
+def add_cameras(spec: mujoco.MjSpec, views: Mapping[str, ViewConfig], width: int, height: int) -> None:
+    """Add cameras by their names, for images of that size [px]."""
+    for name, view in views.items():
+        _add_camera(spec, camera_in_model(name), view)
     spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
     spec.visual.quality.offsamples = 0
     spec.visual.map.znear = 0.01
-    backward = _CAMERA_POSITION - _CAMERA_TARGET
-    backward /= np.linalg.norm(backward)
-    right = np.cross([0.0, 0.0, 1.0], backward)
-    right /= np.linalg.norm(right)
-    rotation = np.stack([right, np.cross(backward, right), backward], axis=1)
-    quaternion = np.zeros(4)
-    mujoco.mju_mat2Quat(quaternion, rotation.ravel())
-    spec.worldbody.add_camera(name=CAMERA, pos=_CAMERA_POSITION, quat=quaternion, fovy=_CAMERA_FIELD_OF_VIEW)
 
 
 def _make_servos(spec: mujoco.MjSpec, profile: HandProfile, config: HandSceneConfig) -> None:
@@ -112,3 +147,21 @@ def _make_servos(spec: mujoco.MjSpec, profile: HandProfile, config: HandSceneCon
         actuator.gainprm[0] = servo.stiffness
         actuator.biasprm[1:3] = -servo.stiffness, -servo.damping
         actuator.forcerange = forces[joint]
+
+
+def _dress_block(spec: mujoco.MjSpec, markers: ObjectPrints) -> None:
+    """Its mass and its contacts stay those of Gymnasium-Robotics."""
+    spec.delete(spec.body(_GOAL_BODY))
+    spec.delete(spec.geom("object_hidden"))
+    dress_object(spec, spec.body(OBJECT), spec.geom("object"), markers)
+
+
+def _add_camera(spec: mujoco.MjSpec, name: str, view: ViewConfig) -> None:
+    backward = np.array(view.position) - view.target
+    backward /= np.linalg.norm(backward)
+    right = np.cross([0.0, 0.0, 1.0], backward)
+    right /= np.linalg.norm(right)
+    rotation = np.stack([right, np.cross(backward, right), backward], axis=1)
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, rotation.ravel())
+    spec.worldbody.add_camera(name=name, pos=view.position, quat=quaternion, fovy=view.field_of_view)

@@ -15,7 +15,7 @@ from her_robot.domain_rand.preset import RandomizationPreset
 from her_robot.domain_rand.rendering import Appearance, add_textures
 from her_robot.sim.camera import Camera, CameraConfig
 from her_robot.sim.goal_env import BatchedGoalEnv
-from her_robot.sim.hand_scene import CAMERA, add_camera
+from her_robot.sim.hand_scene import CAMERA, HAND_CAMERA, ONLOOKER, add_cameras
 from her_robot.sim.tasks import make_gymnasium_env
 
 _ASIDE = np.array([0.15, 0.0, 0.0])
@@ -95,7 +95,7 @@ def _compile(environment: str, width: int, height: int, paintable: bool) -> mujo
     env = make_gymnasium_env(environment)
     spec = mujoco.MjSpec.from_file(env.unwrapped.fullpath)  # type: ignore[attr-defined]
     env.close()
-    add_camera(spec, width, height)
+    add_cameras(spec, {HAND_CAMERA: ONLOOKER}, width, height)
     if paintable:
         add_textures(spec)
     return spec.compile()

@@ -16,12 +16,12 @@ from her_robot import configuration, resources
 from her_robot.contract import contract_of
 from her_robot.domain_rand.rendering import Appearance, RenderingConfig, Table
 from her_robot.errors import ConfigurationError
-from her_robot.robot.calibration import load_hand_eye, load_markers
+from her_robot.robot.calibration import load_markers
 from her_robot.robot.profile import load_profile
 from her_robot.sim.camera import OPTICAL_FROM_GL, CameraConfig
 from her_robot.sim.differences import Difference, Variant, check_severity, is_variant, with_differences
 from her_robot.sim.machine import JointMeasurement, SimulatedMachine
-from her_robot.sim.scene import CAMERA, GOAL_TILE, OBJECT, TABLE, SceneConfig, compile_scene, print_materials, table_top
+from her_robot.sim.scene import CAMERA, GOAL_TILE, HEAD_CAMERA, OBJECT, TABLE, SceneConfig, compile_scene, table_top
 from her_robot.sim.tasks import fetch_task
 from her_robot.sim.trajectory import ROUNDING, TrajectoryController
 
@@ -154,15 +154,12 @@ def _shipped_names() -> list[str]:
 class SimulatedRobot(SimulatedMachine):
     """One simulated robot in front of a table with an object and a goal."""
 
-    camera_topic = "head_camera/rgb"
-
     def __init__(self, config: SimulatedRobotConfig, task: str, seed: int = 0) -> None:
         self.config = config
         self.contract = contract_of(task)
         self.profile = load_profile(config.profile).for_task(task)
         self._task = fetch_task(task)
         self._markers = load_markers(config.calibration, task)
-        self.camera_frame = load_hand_eye(config.calibration, task).camera_frame
         self.trajectory_topics = {self.profile.topics.joint_trajectory: self.profile.joint_names}
         """Which joints each controller takes."""
         model = compile_scene(
@@ -173,7 +170,8 @@ class SimulatedRobot(SimulatedMachine):
             *config.camera.rendered_size,
             paintable=config.rendering.textures > 0,
         )
-        super().__init__(model, CAMERA, config.camera)
+        super().__init__(model, {HEAD_CAMERA: config.camera})
+        self._camera = self._cameras[HEAD_CAMERA]
         prefix = self.profile.model.prefix
         names = (*self.profile.joint_names, *self.profile.gripper.joints)
         joints = [self.model.joint(prefix + name) for name in names]
@@ -272,10 +270,6 @@ class SimulatedRobot(SimulatedMachine):
     def arm_reference(self) -> np.ndarray:
         """Where the servos of the arm are told to be (n,) [rad], in the robot's convention."""
         return self._arm.reference(self.time)[0]
-
-    def hide_markers(self, hidden: bool) -> None:
-        """Take the prints off object and goal tile, or put them back."""
-        self._camera.hide(print_materials(self.model), hidden)
 
     def move_goal(self, beyond: float) -> None:
         """Move goal and tile sideways, to `beyond` [m] outside of what the task asks for; 0 puts them back."""

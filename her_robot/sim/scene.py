@@ -10,13 +10,16 @@ import mujoco
 import numpy as np
 
 from her_robot.contract import Contract
-from her_robot.domain_rand.rendering import PRINT_PREFIX, add_textures
+from her_robot.domain_rand.rendering import add_textures
 from her_robot.errors import UnknownNameError
-from her_robot.robot.calibration import Markers, face_rotation
-from her_robot.robot.fiducials import face_image, goal_tile_image
+from her_robot.robot.calibration import Markers
+from her_robot.robot.fiducials import goal_tile_image
 from her_robot.robot.profile import RobotProfile, load_spec, lock_joint
+from her_robot.sim.machine import camera_in_model
+from her_robot.sim.prints import PIXELS_PER_METER, add_print, dress_object
 
-OBJECT, TABLE, GOAL_TILE, CAMERA = "object0", "table0", "goal_tile", "head_camera_rgb"
+OBJECT, TABLE, GOAL_TILE, HEAD_CAMERA = "object0", "table0", "goal_tile", "head_camera"
+CAMERA = camera_in_model(HEAD_CAMERA)
 
 _MODEL_FILES = {
     "fetch_push": "gymnasium_robotics:fetch/push.xml",
@@ -26,9 +29,6 @@ _MODEL_FILES = {
 }
 _COLLIDING_BODIES = ("gripper_link", "r_gripper_finger_link", "l_gripper_finger_link", "wrist_roll_link")
 """Of the robot, only these can touch anything in the workspace."""
-_PLATE_THICKNESS = 0.0002
-"""A plate's middle lies in the surface that it is printed on, so half of this stands out [m]."""
-_PIXELS_PER_METER = 8000
 _LARGEST_TABLE_OFFSET = 0.2
 
 
@@ -142,12 +142,6 @@ def table_top(model: mujoco.MjModel) -> float:
     return float(table.pos[2] + box.pos[2] + box.size[2])
 
 
-def print_materials(model: mujoco.MjModel) -> list[str]:
-    """Names of the materials that the markers are printed with."""
-    names = (model.material(index).name for index in range(model.nmat))
-    return [name for name in names if name.startswith(PRINT_PREFIX)]
-
-
 def _check_positive(config: object, *names: str) -> None:
     for name in names:
         if not 0 < getattr(config, name) < np.inf:
@@ -216,52 +210,13 @@ def _keep_needed_collisions(spec: mujoco.MjSpec, profile: RobotProfile) -> list[
 def _dress_object(spec: mujoco.MjSpec, config: SceneConfig, markers: Markers) -> None:
     body, geom = spec.body(OBJECT), spec.geom(OBJECT)
     geom.mass = config.object_mass
-    geom.material, geom.rgba = "", np.array([0.95, 0.95, 0.95, 1.0])
-    for site in body.sites:
-        site.rgba[3] = 0.0
-    for face in markers.object.faces:
-        image = face_image(markers, face, round(markers.object.size * _PIXELS_PER_METER))
-        rotation = face_rotation(face)
-        center = markers.object.center_of(face)
-        _add_print(spec, body, face, image, markers.object.size, center, rotation)
+    dress_object(spec, body, geom, markers)
 
 
 def _add_goal_tile(spec: mujoco.MjSpec, markers: Markers) -> None:
     tile = spec.worldbody.add_body(name=GOAL_TILE, mocap=True)
-    image = goal_tile_image(markers, round(markers.goal.tile_size * _PIXELS_PER_METER / 2))
-    _add_print(spec, tile, "goal", image, markers.goal.tile_size, np.zeros(3), np.eye(3))
-
-
-def _add_print(
-    spec: mujoco.MjSpec,
-    body: mujoco.MjsBody,
-    name: str,
-    image: np.ndarray,
-    size: float,
-    center: np.ndarray,
-    rotation: np.ndarray,
-) -> None:
-    """A thin plate with a grey image on it, upright along the plate's y; it can be seen and not touched."""
-    pixels = np.repeat(image[:, :, None], 3, axis=2)
-    texture = spec.add_texture(name=PRINT_PREFIX + name, type=mujoco.mjtTexture.mjTEXTURE_2D)
-    texture.height, texture.width, texture.nchannel = *image.shape, 3
-    texture.data = np.ascontiguousarray(pixels).tobytes()
-    material = spec.add_material(name=PRINT_PREFIX + name, emission=0.4, specular=0.0, shininess=0.0, reflectance=0.0)
-    textures = list(material.textures)
-    textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = texture.name
-    material.textures = textures
-    quaternion = np.zeros(4)
-    mujoco.mju_mat2Quat(quaternion, rotation.ravel())
-    body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=[size / 2, size / 2, _PLATE_THICKNESS / 2],
-        pos=center,
-        quat=quaternion,
-        material=material.name,
-        contype=0,
-        conaffinity=0,
-        mass=0.0,
-    )
+    image = goal_tile_image(markers, round(markers.goal.tile_size * PIXELS_PER_METER / 2))
+    add_print(spec, tile, "goal", image, markers.goal.tile_size, np.zeros(3), np.eye(3))
 
 
 def _set_up_rendering(spec: mujoco.MjSpec, width: int, height: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from her_robot.sim.hand_robot import FingertipTruth, SimulatedHand
+from her_robot.sim.hand_robot import HandTruth, SimulatedHand
 from her_robot.sim.machine import JointMeasurement
 from her_robot.sim.robot import GroundTruth, SimulatedRobot
 
@@ -18,13 +18,16 @@ _ROUNDING = 1e-6
 class CameraImage:
     """One image."""
 
+    camera: str
+    """Name of the camera."""
+
     time: float
     """When it was acquired, on the robot's clock [s]."""
     pixels: np.ndarray
     """(height, width, 3) RGB uint8."""
 
 
-Report = JointMeasurement | CameraImage | GroundTruth | FingertipTruth
+Report = JointMeasurement | CameraImage | GroundTruth | HandTruth
 
 
 class SensorStream:
@@ -70,21 +73,23 @@ class SensorStream:
         self._joints = _Periodic(config.joint_state_rate, now)
         self._camera = _Periodic(config.camera.rate, now)
         self._truth = _Periodic(1.0 / self._robot.contract.control_period, now)
-        self._images: deque[tuple[float, Future[np.ndarray]]] = deque()
+        self._images: deque[tuple[float, str, Future[np.ndarray]]] = deque()
 
     def _capture(self) -> None:
-        if self._real_time and any(not image.done() for _, image in self._images):
-            self.lost_images += 1
+        """All cameras at once."""
+        if self._real_time and any(not image.done() for _, _, image in self._images):
+            self.lost_images += len(self._robot.cameras)
         else:
-            self._images.append((self._robot.time, self._robot.capture()))
+            for camera in self._robot.cameras:
+                self._images.append((self._robot.time, camera, self._robot.capture(camera)))
 
     def _arrived_images(self) -> Iterator[CameraImage]:
         latency = self._robot.config.camera.latency
         while self._images and self._images[0][0] + latency <= self._robot.time + _ROUNDING:
-            if self._real_time and not self._images[0][1].done():
+            if self._real_time and not self._images[0][2].done():
                 return
-            acquired, image = self._images.popleft()
-            yield CameraImage(acquired, image.result())
+            acquired, camera, image = self._images.popleft()
+            yield CameraImage(camera, acquired, image.result())
 
 
 class _Periodic:

@@ -135,6 +135,12 @@ MARKERS = {"dictionary": "DICT_4X4_50", "object": {"size": 0.05, "marker_size": 
         ("markers.yaml", {"object": MARKERS["object"] | {"faces": {"top": 10}}}, "ids must differ"),
         (
             "markers.yaml",
+            {"object": MARKERS["object"] | {"markers_per_edge": 0}},
+            "markers_per_edge must be",
+        ),
+        ("markers.yaml", {"object": MARKERS["object"] | {"markers_per_edge": 2}}, "size / markers_per_edge"),
+        (
+            "markers.yaml",
             {"object": MARKERS["object"] | {"marker_size": 0.06}},
             "marker_size must be between 0 and size",
         ),

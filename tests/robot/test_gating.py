@@ -3,6 +3,7 @@ import pytest
 
 from her_robot.robot.calibration import HandEye
 from her_robot.robot.gating import JumpGate, StaticFilter, StreamCheck, head_problem
+from her_robot.rotations import from_axis_angle, to_matrix
 
 
 def image(seed: int = 0) -> np.ndarray:
@@ -71,6 +72,19 @@ def test_a_moving_thing_may_go_as_far_as_its_speed_allows():
     assert gate.judge(0.1, np.array([0.1, 0.0, 0.0])) == "accepted"
     assert gate.judge(0.2, np.array([0.3, 0.0, 0.0])) == "rejected"
     assert gate.judge(1.1, np.array([0.9, 0.0, 0.0])) == "accepted"
+
+
+def test_a_turn_is_a_jump_where_turning_is_limited():
+    gate = JumpGate(distance=0.05, speed=0.0, repeats=2, angle=0.3, turning_speed=1.0)
+    turned = [to_matrix(from_axis_angle(np.array([0.0, 1.0, 0.0]), angle)) for angle in (0.0, 0.35, 1.5)]
+    assert not gate.expects(0.0, np.zeros(3), turned[0])
+    assert gate.judge(0.0, np.zeros(3), turned[0]) == "accepted"
+    assert gate.expects(0.1, np.zeros(3), turned[1])
+    assert gate.judge(0.1, np.zeros(3), turned[1]) == "accepted"
+    assert not gate.expects(0.2, np.zeros(3), turned[2])
+    assert gate.judge(0.2, np.zeros(3), turned[2]) == "rejected"
+    assert gate.judge(0.3, np.zeros(3), turned[2]) == "moved"
+    assert JumpGate(0.05, 0.0, 2).judge(9.0, np.zeros(3), turned[2]) == "accepted"
 
 
 def test_static_filter_ignores_an_outlier_and_averages_noise():

@@ -12,7 +12,7 @@ from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.robot.calibration import JointOffsets
 from her_robot.robot.hand_controller import HandController
 from her_robot.robot.hand_joints import HandJoints
-from her_robot.sim.hand_robot import FingertipTruth, SimulatedHand, load_simulated_hand
+from her_robot.sim.hand_robot import FingertipTruth, ReachingHand, load_simulated_hand
 from her_robot.sim.machine import JointMeasurement
 from her_robot.sim.sensors import CameraImage, SensorStream
 from her_robot.sim.tasks import make_gymnasium_env
@@ -22,7 +22,7 @@ CONFIG = load_simulated_hand("shadow_hand")
 
 @pytest.fixture(scope="module")
 def hand():
-    hand = SimulatedHand(CONFIG, "hand_reach")
+    hand = ReachingHand(CONFIG, "hand_reach")
     yield hand
     hand.close()
 
@@ -96,7 +96,7 @@ def test_sensors_report_at_their_rates(hand):
     reports = list(stream.advance(0.4))
     counts = [sum(isinstance(r, kind) for r in reports) for kind in (JointMeasurement, CameraImage, FingertipTruth)]
     assert counts[0] == 50
-    assert counts[1] == 5
+    assert counts[1] == 11
     assert counts[2] == 10
     pixels = next(r.pixels for r in reports if isinstance(r, CameraImage))
     assert pixels.shape == (480, 640, 3)
@@ -159,7 +159,7 @@ def test_a_hand_that_aims_where_it_is_told_misses_what_a_policy_has_learnt(hand,
 
 
 def test_what_cannot_be_simulated_is_refused():
-    with pytest.raises(ConfigurationError, match="hand_block: the simulated hand does hand_reach"):
-        SimulatedHand(CONFIG, "hand_block")
+    with pytest.raises(ConfigurationError, match="hand_block has an object"):
+        ReachingHand(CONFIG, "hand_block")
     with pytest.raises(UnknownNameError, match="did you mean 'shadow_hand'"):
         load_simulated_hand("shadow_hnd")

@@ -36,7 +36,11 @@ class StubRobot(SimulatedRobot):
     def reset(self, seed: int) -> None:
         self.seed = seed
 
-    def capture(self) -> Future:
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        return ("head_camera",)
+
+    def capture(self, camera: str | None = None) -> Future:
         self.images.append(Future())
         if self.render_at_once:
             self.images[-1].set_result(np.zeros((2, 2, 3), np.uint8))
