@@ -230,7 +230,7 @@ def test_a_missing_bundle_says_what_one_is(tmp_path):
         PolicyBundle.load(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("task", FETCH_CONTRACTS)
+@pytest.mark.parametrize("task", [*FETCH_CONTRACTS, "hand_reach"])
 def test_shipped_bundles_load_and_carry_their_measurements(task):
     bundle = PolicyBundle.load(shipped_bundle(task), task)
     success = bundle.card["success"]
