@@ -5,6 +5,7 @@ values and values of the wrong type are refused by name, with the file and the p
 """
 
 import dataclasses
+import math
 import os
 import tempfile
 import types
@@ -70,6 +71,18 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
         return cls(**values)
     except ValueError as error:
         raise ConfigurationError(f"{where}: {error}") from None
+
+
+def require_positive(config: Any) -> None:
+    """Refuse a configuration of numbers of which one is not positive.
+
+    Raises:
+        ValueError: a field is 0, negative or not finite.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if not 0 < value < math.inf:
+            raise ValueError(f"{field.name} must be positive, found {value}")
 
 
 def to_mapping(config: Any) -> dict[str, Any]:

@@ -14,10 +14,11 @@ are used.
 import time as clock
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from her_robot.configuration import require_positive
 from her_robot.robot.fiducials import DetectedMarker, MarkerDetector
 from her_robot.robot.gating import JumpGate, StreamCheck
 from her_robot.robot.hand_calibration import HandCalibration
@@ -59,10 +60,7 @@ class ObjectEstimatorConfig:
     """A camera that repeats an image, bit for bit, this many times is frozen."""
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{entry.name} must be positive, found {value}")
+        require_positive(self)
 
 
 @dataclass(frozen=True)

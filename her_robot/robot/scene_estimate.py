@@ -11,11 +11,12 @@ Positions are in base_link [m]; times are those of image acquisition [s].
 import time as clock
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
+from her_robot.configuration import require_positive
 from her_robot.contract import Contract
 from her_robot.robot.calibration import Calibration, Table
 from her_robot.robot.fiducials import DetectedMarker, MarkerDetector
@@ -85,10 +86,7 @@ class EstimatorConfig:
     """A camera that repeats an image, bit for bit, this many times is frozen."""
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{entry.name} must be positive, found {value}")
+        require_positive(self)
 
 
 @dataclass(frozen=True)
