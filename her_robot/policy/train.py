@@ -160,6 +160,8 @@ def _measure(directory: Path, episodes: int, progress: Progress, console: Consol
 
     bundle = PolicyBundle.load(directory)
     result = evaluate_in_simulation(bundle, episodes).summary()
+    # Where the bundle lay then says nothing about it.
+    del result["policy"]
     run = {"env_steps": progress.env_steps, "updates": progress.updates, "wall_s": round(progress.wall_s, 1)}
     bundle.with_card(run=run, success=result).save(directory)
     low, high = result["success_ci95"]

@@ -230,13 +230,14 @@ def test_a_missing_bundle_says_what_one_is(tmp_path):
         PolicyBundle.load(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("task", [*FETCH_CONTRACTS, "hand_reach"])
+@pytest.mark.parametrize("task", [*FETCH_CONTRACTS, "hand_reach", "hand_block_rotate_z"])
 def test_shipped_bundles_load_and_carry_their_measurements(task):
     bundle = PolicyBundle.load(shipped_bundle(task), task)
     success = bundle.card["success"]
     assert success["episodes"] >= 200
     assert success["success_ci95"][0] <= success["success_rate"] <= success["success_ci95"][1]
     assert min(success["seeds"]) >= 1_000_000
+    assert "policy" not in success
     assert bundle.card["command"].startswith("her-robot train")
     assert bundle.card["run"]["wall_s"] > 0
 
