@@ -419,13 +419,13 @@ class Evaluator(Node):
         while time.monotonic() < deadline:
             request = ChangeState.Request(transition=Transition(id=transition))
             reply = self._answer_within(_PATIENCE_S, self._change_state, request)
-            if reply is not None and not reply.success:
-                raise LoopError(f"policy_node refused to {label}; its log says why")
-            if (
-                reply is not None
-                or self._wait_until_it_answers(self._get_state, GetState.Request()).current_state.id == goal
-            ):
+            if reply is not None and reply.success:
                 return
+            # A request that was thought to be lost may have done it, and then the one that repeats it is refused.
+            if self._wait_until_it_answers(self._get_state, GetState.Request()).current_state.id == goal:
+                return
+            if reply is not None:
+                raise LoopError(f"policy_node refused to {label}; its log says why")
         raise LoopError(f"policy_node did not {label} within {_REPLY_TIMEOUT_S:g} s")
 
     def _call(self, client, request) -> Any:
