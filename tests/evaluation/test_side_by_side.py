@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from her_robot.errors import LoopError
+from her_robot.evaluation import side_by_side
 from her_robot.evaluation.side_by_side import run_side_by_side
 
 
@@ -38,3 +39,14 @@ def test_a_job_that_fails_ends_the_others(tmp_path):
 
     with pytest.raises(LoopError, match="did not come up"):
         run_side_by_side(work, 2, tmp_path)
+
+
+def test_no_two_evaluations_have_the_same_domain(monkeypatch, tmp_path):
+    monkeypatch.setattr(side_by_side, "_LOCKS", tmp_path)
+    with side_by_side.reserved_domains(60) as first, side_by_side.reserved_domains(41) as second:
+        assert len({*first, *second}) == 101
+        none_left = pytest.raises(LoopError, match="2 ROS domains are needed, and 0 are free")
+        with none_left, side_by_side.reserved_domains(2):
+            pass
+    with side_by_side.reserved_domains(101) as again:
+        assert sorted(again) == list(range(1, 102))

@@ -30,5 +30,6 @@ def test_fingertips_come_to_goals_that_came_on_a_topic(tmp_path):
         topics = Counter(connection.topic for connection, _, _ in reader.messages())
     assert topics["/fingertip_goals"] >= 50
     assert topics["/joint_states"] >= 5 * 50
-    assert topics["/rh_trajectory_controller/reference"] == topics["/rh_wr_trajectory_controller/reference"] >= 50
+    assert topics["/rh_trajectory_controller/reference"] >= 50
+    assert topics["/rh_wr_trajectory_controller/reference"] >= 50
     assert topics["/hand_camera/rgb/image_raw/compressed"] >= 5
