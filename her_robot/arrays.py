@@ -40,6 +40,11 @@ def to_float32(array: Array) -> Array:
     return array.astype(np.float32) if namespace(array) is np else array.float()
 
 
+def to_numpy(array: Array) -> np.ndarray:
+    """The array itself, or what a tensor holds."""
+    return array if namespace(array) is np else array.cpu().numpy()
+
+
 def zeros_beside(array: Array, shape: tuple[int, ...]) -> Array:
     """Zeros in single precision, of the same kind and in the same place as `array`."""
     if namespace(array) is np:

@@ -7,6 +7,12 @@ from her_robot.arrays import Array
 from her_robot.contract.terms import Contract, term_slice
 
 
+def sides_of(contract: Contract) -> np.ndarray | None:
+    """The rotations that take a task's object onto itself, as quaternions (n, 4), each with both signs; None where none
+    are known."""
+    return cube_rotations() if contract.task.startswith("hand_block") else None
+
+
 def cube_rotations() -> np.ndarray:
     """The rotations that take a cube onto itself, as unit quaternions (48, 4): each with both signs."""
     units = np.stack(np.meshgrid(*[(-1.0, 0.0, 1.0)] * 4, indexing="ij"), axis=-1).reshape(-1, 4)

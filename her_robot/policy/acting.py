@@ -84,4 +84,4 @@ class RecurrentPolicy(Policy):
 
 def _like(observation: Array, values: Tensor) -> Array:
     """A tensor as an array where observations are arrays."""
-    return values if isinstance(observation, Tensor) else values.cpu().numpy()
+    return values if isinstance(observation, Tensor) else arrays.to_numpy(values)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from her_robot import configuration, resources
 from her_robot.contract import FetchContract, contract_of
+from her_robot.contract.symmetry import sides_of
 from her_robot.domain_rand.automatic import AutomaticConfig
 from her_robot.errors import ConfigurationError
 from her_robot.policy.guide import GUIDES
@@ -270,7 +271,7 @@ class TrainConfig:
             if self.network.recurrent_size < 1:
                 raise ValueError(f"network.recurrent_size must be above 0, found {self.network.recurrent_size}")
         contract = contract_of(self.task)
-        if self.network.nearest_side and not self.task.startswith("hand_block"):
+        if self.network.nearest_side and sides_of(contract) is None:
             raise ValueError(
                 f"network.nearest_side is for a block, which looks alike from all sides; {self.task} has none"
             )

@@ -17,6 +17,17 @@ from her_robot.policy.guide import GUIDES, approach_object, guide_actions
 from her_robot.policy.replay import Episodes
 
 
+class _Noise(NamedTuple):
+    """What exploration does to actions, for as long as it is held."""
+
+    uniform: Array
+    """Random actions (n, action_size)."""
+    added: Array
+    """Added to the policy's actions (n, action_size)."""
+    replaces: Array
+    """Where a random action is taken instead, boolean (n,)."""
+
+
 class Explorer:
     """Plays one episode in every environment at a time."""
 
@@ -101,7 +112,7 @@ class Explorer:
         approaching: Array,
         guided: Array,
         alone: Array,
-        noise: "_Noise",
+        noise: _Noise,
     ) -> Array:
         own = policy.explore(observation, desired_goal, memory, self._rng, ~alone) if policy else noise.uniform
         action = arrays.copy(own)
@@ -116,21 +127,10 @@ class Explorer:
         action = xp.where(noise.replaces[:, None], noise.uniform, action)
         return xp.where(alone[:, None], own, action) if policy else action
 
-    def _draw_noise(self) -> "_Noise":
+    def _draw_noise(self) -> _Noise:
         rng, config, shape = self._rng, self._config, (self._env.num_envs, self._contract.action_size)
         uniform, added = rng.uniform(-1.0, 1.0, shape), config.noise * rng.standard_normal(shape)
         replaces = rng.random(len(added)) < config.random_action
         if config.hold_steps > 1:
             added *= rng.random((len(added), 1))
         return _Noise(uniform, added, replaces)
-
-
-class _Noise(NamedTuple):
-    """What exploration does to actions, for as long as it is held."""
-
-    uniform: Array
-    """Random actions (n, action_size)."""
-    added: Array
-    """Added to the policy's actions (n, action_size)."""
-    replaces: Array
-    """Where a random action is taken instead, boolean (n,)."""

@@ -221,8 +221,8 @@ def _improve(
     try:
         connection.send(_READY)
         while True:
-            guided, imitation = connection.recv()
-            connection.send(float(improvement.step(inputs, example_actions if guided else None, imitation)))
+            imitates, imitation = connection.recv()
+            connection.send(float(improvement.step(inputs, example_actions if imitates else None, imitation)))
     except (EOFError, OSError):
         return
     except Exception:

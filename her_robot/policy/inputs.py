@@ -12,7 +12,7 @@ from torch import Tensor
 
 from her_robot import arrays
 from her_robot.contract import Contract, goal_difference, term_slice
-from her_robot.contract.symmetry import cube_rotations, show_nearest_side
+from her_robot.contract.symmetry import show_nearest_side, sides_of
 from her_robot.policy.config import NetworkConfig, NormalizerConfig
 from her_robot.policy.normalizer import Normalizer
 
@@ -47,7 +47,8 @@ class Inputs:
         if network.goal_difference:
             sizes["difference"] = contract.goal_size
         self._contract = contract
-        self.sides = cube_rotations().astype(np.float32) if network.nearest_side else None
+        sides = sides_of(contract) if network.nearest_side else None
+        self.sides = None if sides is None else sides.astype(np.float32)
         """Rotations by which the object's axes may be named anew."""
         self._sides = None if self.sides is None else torch.from_numpy(self.sides).to(device)
         self._achieved = term_slice(contract, contract.goal.name)
@@ -122,18 +123,19 @@ class Inputs:
         """
         xp = arrays.namespace(achieved)
         times = xp.ones_like(achieved[..., 0], dtype=bool) if counts is None else counts
-        # Differences are the same by whatever names; goals are named anew by what is achieved at first, and then.
-        missing = goal_difference(self._contract, achieved, desired[:, None])
+        sums = {}
+        if "difference" in self.normalizers:
+            # The same by whatever names the object's axes have.
+            missing = goal_difference(self._contract, achieved, desired[:, None])
+            sums["difference"] = self.normalizers["difference"].sums_of(missing[times])
         if self.sides is not None:
             sides = arrays.like(observation, self.sides)
             desired = show_nearest_side(self._contract, observation[:, 0], desired, sides)[1]
             observation, achieved = show_nearest_side(self._contract, observation, achieved, sides)
-        parts = [self.normalizers["observation"].sums_of(observation[times])]
+        sums["observation"] = self.normalizers["observation"].sums_of(observation[times])
         goal = self.normalizers["goal"]
-        parts.append(goal.sums_of(achieved[times]) + goal.sums_of(desired))
-        if "difference" in self.normalizers:
-            parts.append(self.normalizers["difference"].sums_of(missing[times]))
-        return np.concatenate(parts)
+        sums["goal"] = goal.sums_of(achieved[times]) + goal.sums_of(desired)
+        return np.concatenate([sums[name] for name in self.normalizers])
 
     def add(self, sums: np.ndarray) -> None:
         """Take in episodes by their `sums_of`."""

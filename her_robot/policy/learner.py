@@ -160,7 +160,7 @@ class Learner:
         """Transitions with goals in hindsight and, where something is imitated, with examples of what to do."""
         size, episodes = self._config.batch_size, self.buffer.episodes
         episode, step = self.buffer.draw(count * size, self._generator)
-        goals, examples = self._goals(episodes, episode, step)
+        goals, chosen, achieved_at = self._goals(episodes, episode, step)
         rewards, discounts, ahead = self._returns(episodes, episode, step, goals)
         reflected = self._draw_reflected(len(step))
         goals = self._reflect("goal", goals, reflected)
@@ -168,7 +168,7 @@ class Learner:
         inputs = (self._inputs_at(episodes, episode, time, goals, reflected) for time in (step, ahead))
         tensors = [*inputs, action, rewards, discounts]
         if imitates and self._config.agent.imitation_of == "hindsight":
-            tensors.append(self._reflect("action", examples, reflected))
+            tensors.append(self._reflect("action", _achieving(episodes, episode, chosen, achieved_at), reflected))
         elif imitates:
             tensors.append(self._guide_actions(episodes, episode, step, goals, reflected))
         parts = [tensor.view(count, size, *tensor.shape[1:]) for tensor in tensors]
@@ -198,16 +198,11 @@ class Learner:
         parts = [tensor.view(-1, count, size, *tensor.shape[1:]) for tensor in tensors]
         return [Sequences(*(part[:, i] for part in parts)) for i in range(count)]
 
-    def _goals(self, episodes: StoredEpisodes, episode: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        """Goals (n, goal_size) in hindsight, and the actions (n, action_size) that achieved them, not reflected.
-
-        Actions are NaN where a goal was not achieved later in the same episode.
-        """
+    def _goals(self, episodes: StoredEpisodes, episode: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Goals (n, goal_size) in hindsight, not reflected; how they were chosen and when achieved, each (n,)."""
         relabel, generator = self._config.relabel, self._generator
         achieved, desired = episodes.achieved_goal, episodes.desired_goal
-        goals, chosen, time = hindsight_goals(achieved, desired, episode, step, relabel, generator, episodes.last)
-        actions = episodes.action[episode, (time - 1).clamp_(min=0)]
-        return goals, actions.masked_fill((chosen > STRATEGIES.index("final"))[:, None], torch.nan)
+        return hindsight_goals(achieved, desired, episode, step, relabel, generator, episodes.last)
 
     def _draw_reflected(self, size: int) -> Tensor | None:
         """Which of `size` rows shall be reflected, boolean (size,); None for none."""
@@ -272,3 +267,9 @@ class Learner:
             rewards -= discounts * (missed + lost / (1.0 - gamma))
             discounts = torch.where(within, discounts * gamma, discounts).masked_fill_(lost, 0.0)
         return rewards, discounts, ahead
+
+
+def _achieving(episodes: StoredEpisodes, episode: Tensor, chosen: Tensor, achieved_at: Tensor) -> Tensor:
+    """The actions (n, action_size) by which goals were achieved; NaN where that was not later in the same episode."""
+    actions = episodes.action[episode, (achieved_at - 1).clamp_(min=0)]
+    return actions.masked_fill((chosen > STRATEGIES.index("final"))[:, None], torch.nan)

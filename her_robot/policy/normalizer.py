@@ -26,7 +26,7 @@ class Normalizer:
         samples: Any = arrays.namespace(values).clip(values.reshape(-1, len(self.mean)), -clip, clip)
         samples = samples.double() if isinstance(samples, Tensor) else samples.astype(np.float64)
         sums = (samples.sum(0), (samples * samples).sum(0))
-        return np.concatenate([*(_on_host(part) for part in sums), [len(samples)]])
+        return np.concatenate([*(arrays.to_numpy(part) for part in sums), [len(samples)]])
 
     def add(self, sums: np.ndarray) -> None:
         """Take in samples by their `sums_of`."""
@@ -56,7 +56,3 @@ class Normalizer:
         std = np.sqrt(np.maximum(variance, self.config.minimum_std**2))
         self.mean.copy_(torch.from_numpy(mean))
         self.std.copy_(torch.from_numpy(std))
-
-
-def _on_host(values: np.ndarray | Tensor) -> np.ndarray:
-    return values.cpu().numpy() if isinstance(values, Tensor) else values

@@ -171,8 +171,7 @@ class ReplayBuffer:
         first = (1 * lost).argmax(axis=1)
         last = xp.where(lost.any(axis=1), xp.clip(first - 1, 0, None), self.episode_steps)
         self._ring.last[torch.from_numpy(slots).to(self._device)] = torch.as_tensor(last, device=self._device)
-        moved = _farthest(achieved_goal) > self._moved_distance
-        self._moved[slots] = moved.cpu().numpy() if isinstance(moved, Tensor) else moved
+        self._moved[slots] = arrays.to_numpy(_farthest(achieved_goal) > self._moved_distance)
         self._cumulative_weight = np.cumsum(np.where(self._moved[: len(self)], 1.0, self._still_weight))
         return last
 

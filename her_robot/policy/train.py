@@ -115,10 +115,10 @@ def _run(trainer: Trainer, directory: Path, console: Console, until_success: flo
 
 
 def _check_warp(config: TrainConfig, console: Console) -> None:
-    from her_robot.sim.warp.installation import check_installation
+    from her_robot.sim.warp.installation import FIRST_USE, check_installation
 
     check_installation(config.device)
-    console.print("MuJoCo Warp compiles its kernels when they are first used; that takes minutes, once")
+    console.print(FIRST_USE)
 
 
 def _follow(trainer: Trainer, until_success: float | None) -> None:

@@ -298,7 +298,7 @@ def _generator(config: TrainConfig, seed: list[int], device: torch.device) -> An
         return np.random.default_rng(seed)
     from her_robot.sim.warp.generator import DeviceGenerator
 
-    return DeviceGenerator(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1), device)
+    return DeviceGenerator.of_seeds(seed, device)
 
 
 def _evaluation_envs(

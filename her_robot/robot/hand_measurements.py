@@ -30,7 +30,7 @@ class HandMeasurements:
     ) -> None:
         self._contract, self._profile, self._joints, self._kinematics = contract, profile, joints, kinematics
         self._base_quaternion = np.array(profile.base_rotation_wxyz)
-        self._base_rotation = to_matrix(np.array(profile.base_rotation_wxyz))
+        self._base_rotation = to_matrix(self._base_quaternion)
         self._base_position = np.array(profile.base_position)
         self._reach = kinematics.reach()
         self._velocity_filter = VelocityFilter()

@@ -144,7 +144,7 @@ class SimulatedHand(SimulatedMachine):
         mujoco.mj_forward(self.model, self.data)
 
     @abstractmethod
-    def ground_truth(self) -> "HandTruth":
+    def ground_truth(self) -> HandTruth:
         """What is, and what shall be."""
 
     @abstractmethod

@@ -6,7 +6,7 @@ import torch
 
 from her_robot.contract import contract_of
 from her_robot.policy.config import load_config
-from her_robot.policy.learner import Learner
+from her_robot.policy.learner import Learner, _achieving
 from her_robot.policy.replay import Episodes
 
 GAMMA = 0.5
@@ -96,7 +96,8 @@ def _held(task="hand_reach", **shares):
 def test_an_example_is_the_action_that_achieved_the_goal():
     learner = _held()
     episode, step = learner.buffer.draw(400, learner._generator)
-    goals, actions = learner._goals(learner.buffer.episodes, episode, step)
+    goals, *how = learner._goals(learner.buffer.episodes, episode, step)
+    actions = _achieving(learner.buffer.episodes, episode, *how)
     desired = goals[:, 0] == -1.0
     assert 0.1 < desired.float().mean() < 0.3
     assert actions[desired].isnan().all()

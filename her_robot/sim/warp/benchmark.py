@@ -15,6 +15,7 @@ from rich.table import Table
 from her_robot.configuration import write_atomically
 from her_robot.domain_rand.preset import load_preset
 from her_robot.sim.warp.goal_env import WarpGoalEnv
+from her_robot.sim.warp.installation import FIRST_USE
 
 TASKS = {
     "fetch_reach": "robot_loop_reach",
@@ -42,7 +43,7 @@ def bench_warp(
         BackendError: the simulation cannot run on this device.
     """
     console, name = Console(), _device_name(device)
-    console.print("MuJoCo Warp compiles its kernels when they are first used; that takes minutes, once")
+    console.print(FIRST_USE)
     results = []
     for task in tasks or TASKS:
         for count in worlds or WORLDS[torch.device(device).type]:

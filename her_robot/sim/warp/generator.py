@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,11 @@ class DeviceGenerator:
     def __init__(self, seed: int, device: torch.device) -> None:
         self._generator = torch.Generator(device).manual_seed(seed % 2**63)
         self._device = device
+
+    @classmethod
+    def of_seeds(cls, seeds: Sequence[int], device: torch.device) -> "DeviceGenerator":
+        """A generator of its own for each sequence of seeds, as `numpy.random.default_rng` makes them."""
+        return cls(int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1), device)
 
     def random(self, size: Size = ()) -> Tensor:
         """Uniform in [0, 1)."""

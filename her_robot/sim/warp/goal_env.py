@@ -8,7 +8,6 @@ randomisation, of which there are far more, are the device's.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
@@ -123,7 +122,8 @@ class WarpGoalEnv:
         seeded = [seeding.np_random(seed) for seed in seeds]
         self._reset_rngs = [rng for rng, _ in seeded]
         rng, start_rng = (
-            _derived(seeded[0][1], stream, self.device) for stream in (RANDOMIZATION_STREAM, START_STREAM)
+            DeviceGenerator.of_seeds([seeded[0][1], stream], self.device)
+            for stream in (RANDOMIZATION_STREAM, START_STREAM)
         )
         self._randomization_rng = rng
         preset, period, xp = self._preset, self.contract.control_period, torch
@@ -200,8 +200,3 @@ def check_preset(preset: RandomizationPreset) -> None:
 def _fingers(state: State) -> Any:
     """Right and left finger of a gripper (n, 2) [m]; None where there is no gripper."""
     return state.finger_position if isinstance(state, RobotState) else None
-
-
-def _derived(seed: int, stream: int, device: torch.device) -> DeviceGenerator:
-    """A generator of its own for each purpose."""
-    return DeviceGenerator(int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0] >> 1), device)

@@ -7,6 +7,8 @@ import torch
 
 from her_robot.errors import BackendError
 
+FIRST_USE = "MuJoCo Warp compiles its kernels when they are first used; that takes minutes, once"
+"""Told before it is used."""
 _PACKAGE = "mujoco-warp"
 _OLDEST_DRIVER = (12, 0)
 """CUDA version that the driver must support for Warp's kernels."""
