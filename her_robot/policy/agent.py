@@ -11,6 +11,7 @@ from torch import Tensor
 
 from her_robot.policy.adam import Network, adam
 from her_robot.policy.config import AgentConfig, NetworkConfig
+from her_robot.policy.improvement import Improvement, Improver
 from her_robot.policy.perceptron import Perceptron
 from her_robot.policy.precision import product_dtype
 
@@ -169,7 +170,10 @@ class ActorCritic(ABC, Generic[N, B]):
 
 
 class Agent(ActorCritic[Perceptron, Batch]):
-    """An actor-critic of feed-forward networks."""
+    """An actor-critic of feed-forward networks. The actor takes each of its steps one interval after it was begun."""
+
+    improvement: type[Improvement] = Improvement
+    """How the actor is improved."""
 
     def __init__(
         self,
@@ -192,10 +196,10 @@ class Agent(ActorCritic[Perceptron, Batch]):
             device: where they live.
             generator: source of random draws, on that device.
             average: called on every gradient before it is applied.
-            beside: update the actor in a process of its own, where the algorithm allows that.
+            beside: update the actor in a process of its own.
             privileged: size of what critics see besides.
         """
-        self._generator, self._beside = generator, beside
+        self._generator = generator
         self.device = device
         self.inputs = inputs
 
@@ -206,6 +210,9 @@ class Agent(ActorCritic[Perceptron, Batch]):
         actor = perceptron(inputs, self.actor_outputs(actions))
         critics = [perceptron(inputs + privileged + actions, 1) for _ in range(self.critics)]
         super().__init__(actor, critics, config, average)
+        improvement = self.improvement(copy.deepcopy(actor), copy.deepcopy(critics), config, average)
+        self._actor_optimizer = improvement.optimizer
+        self._improver = Improver(improvement, beside)
 
     @staticmethod
     def actor_outputs(actions: int) -> int:
@@ -229,6 +236,29 @@ class Agent(ActorCritic[Perceptron, Batch]):
             self._step(critic, optimizer)
             losses.append(error.square().mean())
         return torch.stack(losses).mean()
+
+    def _update_actor(self, batch: Batch, imitation: float) -> Tensor | None:
+        value = self.settle()
+        draws = self._draws(batch.actions)
+        self._improver.start(self.critic, batch.inputs, draws, batch.example_actions, imitation)
+        return value
+
+    def _draws(self, actions: Tensor) -> Tensor | None:
+        """Standard normal, of the shape of some actions, where the actor is stochastic."""
+        return None
+
+    def settle(self) -> Tensor | None:
+        value = self._improver.finish(self.actor)
+        if value is not None:
+            self._average_actor()
+        return value
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        super().restore(state)
+        self._improver.restore(self.actor)
+
+    def close(self) -> None:
+        self._improver.close()
 
     def _target_value(self, inputs: Tensor, actions: Tensor) -> Tensor:
         """Smallest value (n,) that the target critics give to actions."""

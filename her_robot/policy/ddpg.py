@@ -1,46 +1,16 @@
 """Deep deterministic policy gradient for goals, with the details of Plappert et al. 2018, appendix B; and TD3."""
 
-import copy
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from her_robot.policy.agent import Agent, Batch
-from her_robot.policy.improvement import Improvement, Improver
+from her_robot.policy.agent import Agent
 
 
 class Ddpg(Agent):
-    """Lillicrap et al. 2015 (arXiv 1509.02971). The actor takes each of its steps one interval after it was begun."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """The arguments are those of `Agent`."""
-        super().__init__(*arguments, **options)
-        own = copy.deepcopy(self.actor), copy.deepcopy(self.critic)
-        improvement = Improvement(*own, self._config, self._average)
-        self._actor_optimizer = improvement.optimizer
-        self._improver = Improver(improvement, self._beside)
+    """Lillicrap et al. 2015 (arXiv 1509.02971)."""
 
     def _next_value(self, next_inputs: Tensor) -> Tensor:
         return self._target_value(next_inputs, torch.tanh(self._target_actor(next_inputs[:, : self.inputs])))
-
-    def _update_actor(self, batch: Batch, imitation: float) -> Tensor | None:
-        value = self.settle()
-        self._improver.start(self.critic, batch.inputs, batch.example_actions, imitation)
-        return value
-
-    def settle(self) -> Tensor | None:
-        value = self._improver.finish(self.actor)
-        if value is not None:
-            self._average_actor()
-        return value
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        super().restore(state)
-        self._improver.restore(self.actor)
-
-    def close(self) -> None:
-        self._improver.close()
 
 
 class Td3(Ddpg):

@@ -69,28 +69,39 @@ class Improvement:
         self.config, self._average = config, average
         self.optimizer = adam(actor, config.learning_rate, moments)
 
-    def step(self, inputs: Tensor, example_actions: Tensor | None, imitation: float) -> Tensor:
+    def shared(self) -> dict[str, Any]:
+        """Arguments for another one that works on the very same tensors."""
+        moments = dict(self.optimizer.state[self.actor.parameters])
+        return {"actor": self.actor, "critics": self.critics, "config": self.config, "moments": moments}
+
+    def step(self, inputs: Tensor, draws: Tensor | None, example_actions: Tensor | None, imitation: float) -> Tensor:
         """One step by the critics' present parameters; returns the mean value of the actor's actions before it.
 
         Args:
             inputs: (n, inputs + privileged), of which the actor sees what all see.
+            draws: standard normal (n, actions), where the actor is stochastic; or None.
             example_actions: examples to imitate, (n, actions), not numbers where there is none; or None.
             imitation: weight of the mean squared difference from them.
         """
         for critic in self.critics:
             critic.refresh()
         outputs, tape = self.actor.forward(inputs[:, : self.actor.inputs])
-        actions = torch.tanh(outputs)
+        actions, of_outputs = self._act(outputs, draws)
         value, gradient_of_value = value_gradient(self.critics, inputs, actions)
         gradient = (2.0 * self.config.action_l2) * actions
         if example_actions is not None:
             gradient += (2.0 * imitation) * (actions - example_actions).nan_to_num_()
         gradient = gradient / actions.numel() - gradient_of_value / len(actions)
-        self.actor.backward(tape, gradient * (1.0 - actions.square()))
+        self.actor.backward(tape, of_outputs(gradient))
         self._average(self.actor.gradient)
         self.optimizer.step()
         self.actor.refresh()
         return value.mean()
+
+    def _act(self, outputs: Tensor, draws: Tensor | None) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Actions (n, actions), and what makes of a loss's gradient by them that by the actor's outputs."""
+        actions = torch.tanh(outputs)
+        return actions, lambda gradient: gradient * (1.0 - actions.square())
 
 
 class Improver:
@@ -102,22 +113,27 @@ class Improver:
             improvement: with networks of its own, which nobody else changes.
             beside: compute in another process, on the CPU, as soon as that is up.
         """
-        self._improvement, self._beside = improvement, beside
+        self.improvement, self._beside = improvement, beside
         self._process: _Beside | None = None
         self._value: Tensor | None = None
 
     def start(
-        self, critics: list[Perceptron], inputs: Tensor, example_actions: Tensor | None, imitation: float
+        self,
+        critics: list[Perceptron],
+        inputs: Tensor,
+        draws: Tensor | None,
+        example_actions: Tensor | None,
+        imitation: float,
     ) -> None:
         """Begin an improvement; `critics` may change from now on. The arguments are those of `Improvement.step`."""
-        for own, critic in zip(self._improvement.critics, critics, strict=True):
+        for own, critic in zip(self.improvement.critics, critics, strict=True):
             own.parameters.copy_(critic.parameters)
         if self._beside and self._process is None:
-            self._process = _Beside(self._improvement, inputs.shape)
+            self._process = _Beside(self.improvement, inputs.shape)
         if self._process is not None and self._process.is_ready():
-            self._process.start(inputs, example_actions, imitation)
+            self._process.start(inputs, draws, example_actions, imitation)
             return
-        self._value = self._improvement.step(inputs, example_actions, imitation)
+        self._value = self.improvement.step(inputs, draws, example_actions, imitation)
 
     def finish(self, actor: Perceptron) -> Tensor | None:
         """Have `actor` take over the improvement that was begun; returns the mean value before it, None if none was.
@@ -129,14 +145,14 @@ class Improver:
         if self._process is not None and self._process.is_busy:
             value = torch.tensor(self._process.finish())
         if value is not None:
-            actor.parameters.copy_(self._improvement.actor.parameters)
+            actor.parameters.copy_(self.improvement.actor.parameters)
             actor.refresh()
         return value
 
     def restore(self, actor: Perceptron) -> None:
         """Go on with an actor whose parameters were changed from outside."""
-        self._improvement.actor.parameters.copy_(actor.parameters)
-        self._improvement.actor.refresh()
+        self.improvement.actor.parameters.copy_(actor.parameters)
+        self.improvement.actor.refresh()
 
     def close(self) -> None:
         """End the process beside, if there is one."""
@@ -152,10 +168,9 @@ class _Beside:
         self._connection, theirs = context.Pipe()
         self._inputs = torch.zeros(shape).share_memory_()
         actions = improvement.critics[0].inputs - shape[-1]
-        self._example_actions = torch.zeros(shape[0], actions).share_memory_()
-        moments = improvement.optimizer.state[improvement.actor.parameters]
-        of_improvement = (improvement.actor, improvement.critics, improvement.config, moments)
-        arguments = (theirs, *of_improvement, self._inputs, self._example_actions)
+        self._draws, self._example_actions = torch.zeros(2, shape[0], actions).share_memory_()
+        given = (self._inputs, self._draws, self._example_actions)
+        arguments = (theirs, type(improvement), improvement.shared(), *given)
         self._process = context.Process(target=_improve, args=arguments, name="improver", daemon=True)
         self._process.start()
         theirs.close()
@@ -171,11 +186,13 @@ class _Beside:
                 warnings.warn("no process beside this one could be started: training goes on, slower", stacklevel=2)
         return self._ready
 
-    def start(self, inputs: Tensor, example_actions: Tensor | None, imitation: float) -> None:
+    def start(self, inputs: Tensor, draws: Tensor | None, example_actions: Tensor | None, imitation: float) -> None:
         self._inputs.copy_(inputs)
+        if draws is not None:
+            self._draws.copy_(draws)
         if example_actions is not None:
             self._example_actions.copy_(example_actions)
-        self._talk(lambda: self._connection.send((example_actions is not None, imitation)))
+        self._talk(lambda: self._connection.send((draws is not None, example_actions is not None, imitation)))
         self.is_busy = True
 
     def finish(self) -> float:
@@ -204,11 +221,10 @@ class _Beside:
 
 def _improve(
     connection: Connection,
-    actor: Perceptron,
-    critics: list[Perceptron],
-    config: AgentConfig,
-    moments: Mapping[str, Tensor],
+    kind: type[Improvement],
+    shared: Mapping[str, Any],
     inputs: Tensor,
+    draws: Tensor,
     example_actions: Tensor,
 ) -> None:
     """What the process does: a step for each message, until the connection ends."""
@@ -217,12 +233,13 @@ def _improve(
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     keep_freed_memory()
-    improvement = Improvement(actor, critics, config, moments=moments)
+    improvement = kind(**shared)
     try:
         connection.send(_READY)
         while True:
-            imitates, imitation = connection.recv()
-            connection.send(float(improvement.step(inputs, example_actions if imitates else None, imitation)))
+            draws_are_given, imitates, imitation = connection.recv()
+            given = draws if draws_are_given else None, example_actions if imitates else None
+            connection.send(float(improvement.step(inputs, *given, imitation)))
     except (EOFError, OSError):
         return
     except Exception:

@@ -31,6 +31,8 @@ RECURRENT_ALGORITHMS = {"ddpg": RecurrentDdpg, "td3": RecurrentTd3}
 
 _UPDATES_PER_DRAW = 20
 """Batches drawn together: drawing many at once costs little more than drawing one."""
+_REDRAWS = 8
+"""How often a draw of what is achieved already is repeated at most."""
 
 
 class Learner:
@@ -159,8 +161,7 @@ class Learner:
     def _batches(self, count: int, imitates: bool) -> list[Batch]:
         """Transitions with goals in hindsight and, where something is imitated, with examples of what to do."""
         size, episodes = self._config.batch_size, self.buffer.episodes
-        episode, step = self.buffer.draw(count * size, self._generator)
-        goals, chosen, achieved_at = self._goals(episodes, episode, step)
+        episode, step, goals, chosen, achieved_at = self._draw(count * size)
         rewards, discounts, ahead = self._returns(episodes, episode, step, goals)
         reflected = self._draw_reflected(len(step))
         goals = self._reflect("goal", goals, reflected)
@@ -197,6 +198,27 @@ class Learner:
             tensors.append(self._guide_actions(episodes, *at))
         parts = [tensor.view(-1, count, size, *tensor.shape[1:]) for tensor in tensors]
         return [Sequences(*(part[:, i] for part in parts)) for i in range(count)]
+
+    def _draw(self, size: int) -> tuple[Tensor, ...]:
+        """Transitions with their goals: episode, step, and what `_goals` says of them, each (size, ...).
+
+        Most goals in hindsight are achieved already when their transition begins, as objects mostly rest. Such a draw
+        is repeated with probability 1 - `replay.achieved_weight`. That depends on state and goal alone, which the
+        networks see: it changes which values are learnt, not what they are (Manela and Biess 2019, arXiv 1905.05498).
+        """
+        episodes, weight = self.buffer.episodes, self._config.replay.achieved_weight
+        episode, step = self.buffer.draw(size, self._generator)
+        drawn = [episode, step, *self._goals(episodes, episode, step)]
+        rows = torch.arange(size, device=self.device)
+        for _ in range(_REDRAWS if weight < 1.0 else 0):
+            episode, step, goals = (values[rows] for values in drawn[:3])
+            chance = torch.rand(len(rows), generator=self._generator, device=self.device)
+            rows = rows[(chance >= weight) & ~is_missed(self.contract, episodes.achieved_goal[episode, step], goals)]
+            episode, step = self.buffer.draw(len(rows), self._generator)
+            again = [episode, step, *self._goals(episodes, episode, step)]
+            for values, new in zip(drawn, again, strict=True):
+                values[rows] = new
+        return tuple(drawn)
 
     def _goals(self, episodes: StoredEpisodes, episode: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Goals (n, goal_size) in hindsight, not reflected; how they were chosen and when achieved, each (n,)."""

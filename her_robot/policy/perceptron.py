@@ -93,6 +93,11 @@ class Perceptron:
         """Size of the input."""
         return self._sizes[0]
 
+    @property
+    def outputs(self) -> int:
+        """Size of the output."""
+        return self._sizes[-1]
+
     def __call__(self, inputs: Tensor) -> Tensor:
         """Outputs (n, outputs) for inputs (n, inputs), all float32."""
         return self.forward(inputs)[0]

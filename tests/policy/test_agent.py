@@ -61,7 +61,7 @@ def test_the_actors_gradient_is_autograds(algorithm):
     guided = Batch(batch.inputs, batch.next_inputs, batch.actions, batch.rewards, batch.discounts, guide)
     agent._update_actor(guided, imitation=0.7)
     assert agent.settle().item() == pytest.approx(value.item(), rel=1e-5)
-    torch.testing.assert_close(agent._improver._improvement.actor.gradient, parameters.grad, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(agent._improver.improvement.actor.gradient, parameters.grad, rtol=1e-4, atol=1e-7)
 
 
 def test_the_stochastic_actors_gradient_is_autograds():
@@ -79,15 +79,15 @@ def test_the_stochastic_actors_gradient_is_autograds():
     value = torch.cat([_autograd(critic, joined)[0] for critic in agent.critic], 1).min(dim=1).values
     (0.2 * log_probability - value).mean().backward()
     agent._update_actor(batch, imitation=0.0)
-    torch.testing.assert_close(agent.actor.gradient, parameters.grad, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(agent._improver.improvement.actor.gradient, parameters.grad, rtol=1e-3, atol=1e-6)
 
 
 def test_the_temperature_falls_while_there_is_more_entropy_than_wanted():
     agent = _agent(Sac, entropy=5.0)
-    before = agent._log_temperature.item()
+    before = agent.state()["log_temperature"].item()
     for _ in range(5):
         agent.update(_batch())
-    assert agent._log_temperature.item() < before
+    assert agent.state()["log_temperature"].item() < before
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -170,5 +170,5 @@ def test_gradients_are_averaged_before_they_are_applied():
     agent = Td3(5, 2, NETWORK, AgentConfig(), torch.device("cpu"), generator, lambda tensor: seen.append(tensor))
     agent.update(_batch())
     assert [id(tensor) for tensor in seen] == [
-        id(network.gradient) for network in (*agent.critic, agent._improver._improvement.actor)
+        id(network.gradient) for network in (*agent.critic, agent._improver.improvement.actor)
     ]

@@ -15,6 +15,7 @@ from her_robot.policy.perceptron import Perceptron
 from her_robot.policy.replay import Episodes, ReplayBuffer
 
 TOY = [
+    "agent.algorithm=ddpg",
     "network.hidden_sizes=[8]",
     "buffer_steps=800",
     "batch_size=64",

@@ -77,6 +77,33 @@ def test_normalisers_do_not_see_what_has_fallen():
     assert ending.inputs.normalizers["observation"].sums[-1] == times + FALLS_AT
 
 
+def _shares_already_achieved(weight):
+    """Of drawn transitions: those whose goal is achieved when they begin, and those that kept their desired goal."""
+    more = [f"replay.achieved_weight={weight}", "buffer_steps=2000", "network.hidden_sizes=[8]"]
+    contract = contract_of("fetch_push")
+    learner = Learner(contract, load_config("fetch_push", "published", more))
+    times, shape = contract.episode_steps + 1, (8, contract.episode_steps + 1)
+    achieved = np.zeros((*shape, 3), np.float32)
+    # At rest until step 48, then 6 cm a step, which is beyond the success distance.
+    achieved[..., 0] = 0.06 * np.maximum(np.arange(times) - 48, 0)
+    desired = np.full((8, 3), 2.0, np.float32)
+    action = np.zeros((8, times - 1, contract.action_size), np.float32)
+    learner.take_in(Episodes(np.zeros((*shape, contract.observation_size), np.float32), achieved, desired, action))
+    episode, step, goals, *_ = learner._draw(40_000)
+    begins = learner.buffer.episodes.achieved_goal[episode, step]
+    return ((begins - goals).norm(dim=1) <= 0.05).float().mean().item(), (goals[:, 0] == 2.0).float().mean().item()
+
+
+def test_what_is_achieved_already_is_drawn_as_often_as_it_weighs():
+    before, desired_before = _shares_already_achieved(1.0)
+    after, desired = _shares_already_achieved(0.5)
+    assert before > 0.5
+    odds = after / (1.0 - after)
+    assert odds == pytest.approx(0.5 * before / (1.0 - before), rel=0.05)
+    # Goals that were not achieved yet are as likely as they were among themselves.
+    assert desired / (1.0 - after) == pytest.approx(desired_before / (1.0 - before), rel=0.05)
+
+
 def _held(task="hand_reach", **shares):
     """A learner that has seen episodes in which every action is its own time, and every goal as well."""
     overrides = ["network.hidden_sizes=[8]", "num_envs=2", "buffer_steps=800", "batch_size=400"]

@@ -21,7 +21,13 @@ from her_robot.policy.replay import Episodes
 
 CPU = torch.device("cpu")
 NETWORK = NetworkConfig(hidden_sizes=(16, 16), recurrent="lstm", recurrent_size=6)
-TOY = ["network.recurrent=lstm", "network.recurrent_size=6", "network.hidden_sizes=[16, 16]", "batch_size=200"]
+TOY = [
+    "agent.algorithm=ddpg",
+    "network.recurrent=lstm",
+    "network.recurrent_size=6",
+    "network.hidden_sizes=[16, 16]",
+    "batch_size=200",
+]
 
 
 def _episodes(count=8, with_truth=False):
