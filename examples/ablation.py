@@ -24,7 +24,7 @@ _MEASURED = 2
 ROWS: dict[str, list[str]] = {
     "all of `fast`": [],
     "no hindsight": ["relabel.future=0"],
-    "what is achieved already drawn like all else": ["replay.achieved_weight=1"],
+    "what is achieved already drawn like all else": ["replay.idle_weight=1"],
     "all episodes replayed alike": ["replay.still_weight=1"],
     "fallen objects replayed": ["replay.end_when_lost=false"],
     "no mirror images": ["replay.mirrored=false"],

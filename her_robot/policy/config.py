@@ -137,9 +137,9 @@ class ReplayConfig:
     """How often episodes are drawn in which the achieved goal has not moved, relative to those in which it has."""
     moved_distance: float = 0.01
     """An achieved goal has moved if it went farther than this from where it began [m, and of quaternions 1]."""
-    achieved_weight: float = 1.0
-    """How often transitions are drawn whose goal, in hindsight too, is achieved already when they begin, relative to
-    others: where objects rest, that is most of them, and there is little to learn from them. Of no effect on recurrent
+    idle_weight: float = 1.0
+    """How often transitions are drawn before which nothing has moved, and whose goal, in hindsight too, is achieved
+    already, relative to others: that is most of them, and there is little to learn from them. Of no effect on recurrent
     networks, which learn from whole episodes."""
     end_when_lost: bool = False
     """An episode ends when its object falls off the table, or off the palm: what follows is not replayed, and to have
@@ -238,7 +238,7 @@ class TrainConfig:
             "exploration.random_action": self.exploration.random_action,
             "exploration.approach_episodes": self.exploration.approach_episodes,
             "exploration.nearer_goals": self.exploration.nearer_goals,
-            "replay.achieved_weight": self.replay.achieved_weight,
+            "replay.idle_weight": self.replay.idle_weight,
             **{f"relabel.{name}": share for name, share in vars(self.relabel).items()},
             "relabel (their sum)": round(sum(vars(self.relabel).values()), 9),
             "exploration.guided_episodes": self.exploration.guided_episodes,

@@ -32,7 +32,7 @@ RECURRENT_ALGORITHMS = {"ddpg": RecurrentDdpg, "td3": RecurrentTd3}
 _UPDATES_PER_DRAW = 20
 """Batches drawn together: drawing many at once costs little more than drawing one."""
 _REDRAWS = 8
-"""How often a draw of what is achieved already is repeated at most."""
+"""How often a draw that has little to teach is repeated at most."""
 
 
 class Learner:
@@ -202,18 +202,20 @@ class Learner:
     def _draw(self, size: int) -> tuple[Tensor, ...]:
         """Transitions with their goals: episode, step, and what `_goals` says of them, each (size, ...).
 
-        Most goals in hindsight are achieved already when their transition begins, as objects mostly rest. Such a draw
-        is repeated with probability 1 - `replay.achieved_weight`. That depends on state and goal alone, which the
-        networks see: it changes which values are learnt, not what they are (Manela and Biess 2019, arXiv 1905.05498).
+        Until it is touched, an object is where it began, and so are most of its goals in hindsight: there is little to
+        learn from what is there from the first. Such a draw is repeated with probability 1 - `replay.idle_weight`. That
+        depends on what was before the transition and not on what it led to, so that values stay what they are (Manela
+        and Biess 2019, arXiv 1905.05498, leave such goals out).
         """
-        episodes, weight = self.buffer.episodes, self._config.replay.achieved_weight
+        episodes, weight = self.buffer.episodes, self._config.replay.idle_weight
         episode, step = self.buffer.draw(size, self._generator)
         drawn = [episode, step, *self._goals(episodes, episode, step)]
         rows = torch.arange(size, device=self.device)
         for _ in range(_REDRAWS if weight < 1.0 else 0):
             episode, step, goals = (values[rows] for values in drawn[:3])
-            chance = torch.rand(len(rows), generator=self._generator, device=self.device)
-            rows = rows[(chance >= weight) & ~is_missed(self.contract, episodes.achieved_goal[episode, step], goals)]
+            idle = step < episodes.moved_at[episode]
+            idle &= ~is_missed(self.contract, episodes.achieved_goal[episode, step], goals)
+            rows = rows[idle & (torch.rand(len(rows), generator=self._generator, device=self.device) >= weight)]
             episode, step = self.buffer.draw(len(rows), self._generator)
             again = [episode, step, *self._goals(episodes, episode, step)]
             for values, new in zip(drawn, again, strict=True):

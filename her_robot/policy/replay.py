@@ -46,6 +46,8 @@ class StoredEpisodes:
     """Of size 0 where nobody learns from them."""
     last: Tensor
     """Time up to which what is replayed goes, (n,): T, or when the object was seen on the table for the last time."""
+    moved_at: Tensor
+    """Time at which what is achieved has moved from where it began for the first time, (n,); T + 1 if it never has."""
 
     def before(self, episode: Tensor, time: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """What was seen and done before some times, as `EpisodeMemory` has it.
@@ -116,9 +118,10 @@ class ReplayBuffer:
         self._ring = StoredEpisodes(
             **{name: torch.zeros((self.capacity, *shape), device=device) for name, shape in shapes.items()},
             last=torch.zeros(self.capacity, dtype=torch.long, device=device),
+            moved_at=torch.zeros(self.capacity, dtype=torch.long, device=device),
         )
         self._cumulative_weight = np.zeros(0)
-        self._moved = np.zeros(self.capacity, bool)
+        self._has_moved = np.zeros(self.capacity, bool)
         self._device = device
         self._added = 0
 
@@ -154,7 +157,7 @@ class ReplayBuffer:
     def state(self) -> dict[str, np.ndarray]:
         """What `restore` needs; only the part of the ring that is filled."""
         tensors = {name: tensor.cpu().numpy() for name, tensor in vars(self.episodes).items()}
-        del tensors["last"]
+        del tensors["last"], tensors["moved_at"]
         return {**_kept(tensors), "added": np.array([self._added])}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
@@ -170,18 +173,16 @@ class ReplayBuffer:
         xp, lost = arrays.namespace(achieved_goal), self._lost(achieved_goal)
         first = (1 * lost).argmax(axis=1)
         last = xp.where(lost.any(axis=1), xp.clip(first - 1, 0, None), self.episode_steps)
-        self._ring.last[torch.from_numpy(slots).to(self._device)] = torch.as_tensor(last, device=self._device)
-        self._moved[slots] = arrays.to_numpy(_farthest(achieved_goal) > self._moved_distance)
-        self._cumulative_weight = np.cumsum(np.where(self._moved[: len(self)], 1.0, self._still_weight))
+        index = torch.from_numpy(slots).to(self._device)
+        self._ring.last[index] = torch.as_tensor(last, device=self._device)
+        has_moved = xp.linalg.norm(achieved_goal - achieved_goal[:, :1], axis=-1) > self._moved_distance
+        moved_at = xp.where(has_moved.any(axis=1), (1 * has_moved).argmax(axis=1), self.episode_steps + 1)
+        self._ring.moved_at[index] = torch.as_tensor(moved_at, device=self._device)
+        self._has_moved[slots] = arrays.to_numpy(has_moved.any(axis=1))
+        self._cumulative_weight = np.cumsum(np.where(self._has_moved[: len(self)], 1.0, self._still_weight))
         return last
 
 
 def _kept(values: Mapping[str, Array | None]) -> dict[str, Array]:
     """Those of some arrays that hold anything."""
     return {name: array for name, array in values.items() if array is not None and 0 not in array.shape}
-
-
-def _farthest(achieved_goal: np.ndarray) -> np.ndarray:
-    """How far what an episode achieved was at most from where it began, (n,), for (n, T + 1, g)."""
-    xp = arrays.namespace(achieved_goal)
-    return xp.amax(xp.linalg.norm(achieved_goal - achieved_goal[:, :1], axis=-1), axis=-1)

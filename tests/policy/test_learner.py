@@ -77,31 +77,41 @@ def test_normalisers_do_not_see_what_has_fallen():
     assert ending.inputs.normalizers["observation"].sums[-1] == times + FALLS_AT
 
 
-def _shares_already_achieved(weight):
-    """Of drawn transitions: those whose goal is achieved when they begin, and those that kept their desired goal."""
-    more = [f"replay.achieved_weight={weight}", "buffer_steps=2000", "network.hidden_sizes=[8]"]
-    contract = contract_of("fetch_push")
-    learner = Learner(contract, load_config("fetch_push", "published", more))
-    times, shape = contract.episode_steps + 1, (8, contract.episode_steps + 1)
-    achieved = np.zeros((*shape, 3), np.float32)
-    # At rest until step 48, then 6 cm a step, which is beyond the success distance.
-    achieved[..., 0] = 0.06 * np.maximum(np.arange(times) - 48, 0)
-    desired = np.full((8, 3), 2.0, np.float32)
-    action = np.zeros((8, times - 1, contract.action_size), np.float32)
-    learner.take_in(Episodes(np.zeros((*shape, contract.observation_size), np.float32), achieved, desired, action))
+def _drawn(weight, places):
+    """Of drawn transitions, the shares that begin at their goal, and that kept the desired one.
+
+    Args:
+        weight: of idle ones.
+        places: of the object along x at each time of an episode [m].
+    """
+    contract, more = contract_of("fetch_push"), [f"replay.idle_weight={weight}", "buffer_steps=2000"]
+    learner = Learner(contract, load_config("fetch_push", "published", [*more, "network.hidden_sizes=[8]"]))
+    steps = contract.episode_steps
+    achieved = np.zeros((8, steps + 1, 3), np.float32)
+    achieved[..., 0] = places
+    observation = np.zeros((8, steps + 1, contract.observation_size), np.float32)
+    action, desired = np.zeros((8, steps, contract.action_size), np.float32), np.full((8, 3), 2.0, np.float32)
+    learner.take_in(Episodes(observation, achieved, desired, action))
     episode, step, goals, *_ = learner._draw(40_000)
-    begins = learner.buffer.episodes.achieved_goal[episode, step]
-    return ((begins - goals).norm(dim=1) <= 0.05).float().mean().item(), (goals[:, 0] == 2.0).float().mean().item()
+    begins_there = (learner.buffer.episodes.achieved_goal[episode, step] - goals).norm(dim=1) <= 0.05
+    return begins_there.float().mean().item(), (goals[:, 0] == 2.0).float().mean().item()
 
 
-def test_what_is_achieved_already_is_drawn_as_often_as_it_weighs():
-    before, desired_before = _shares_already_achieved(1.0)
-    after, desired = _shares_already_achieved(0.5)
+def test_what_is_there_from_the_first_is_drawn_as_often_as_it_weighs():
+    # At rest until step 48, then 6 cm a step, which is beyond the success distance.
+    places = 0.06 * np.maximum(np.arange(51) - 48, 0)
+    (before, desired_before), (after, desired) = (_drawn(weight, places) for weight in (1.0, 0.5))
     assert before > 0.5
-    odds = after / (1.0 - after)
-    assert odds == pytest.approx(0.5 * before / (1.0 - before), rel=0.05)
+    assert after / (1.0 - after) == pytest.approx(0.5 * before / (1.0 - before), rel=0.05)
     # Goals that were not achieved yet are as likely as they were among themselves.
     assert desired / (1.0 - after) == pytest.approx(desired_before / (1.0 - before), rel=0.05)
+
+
+def test_what_is_kept_where_it_was_brought_is_drawn_like_all_else():
+    places = np.where(np.arange(51) > 0, 0.1, 0.0)
+    shares = [_drawn(weight, places)[0] for weight in (1.0, 0.1)]
+    assert shares[0] > 0.7
+    assert shares[1] == pytest.approx(shares[0], abs=0.02)
 
 
 def _held(task="hand_reach", **shares):
