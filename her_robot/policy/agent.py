@@ -62,6 +62,8 @@ class ActorCritic(ABC, Generic[N, B]):
 
     critics = 1
     """How many critics there are; the target is the smallest of their values."""
+    has_target_actor = True
+    """Whether targets take the actions of a network that follows the actor; else those of the actor itself."""
     _actor_optimizer: torch.optim.Optimizer
     """What changes the actor; each algorithm makes its own."""
 
@@ -77,7 +79,7 @@ class ActorCritic(ABC, Generic[N, B]):
         self.actor, self.critic = actor, critics
         self.averaged_actor = copy.deepcopy(self.actor) if config.actor_averaging else self.actor
         """What is measured and exported."""
-        self._target_actor = copy.deepcopy(self.actor)
+        self._target_actor = copy.deepcopy(self.actor) if self.has_target_actor else self.actor
         self._target_critic = copy.deepcopy(self.critic)
         self._critic_optimizers = [adam(critic, config.learning_rate) for critic in self.critic]
         self.updates = 0
@@ -126,7 +128,9 @@ class ActorCritic(ABC, Generic[N, B]):
 
     def _update_targets(self) -> None:
         weight = 1.0 - self._config.polyak
-        pairs = [(self._target_actor, self.actor), *zip(self._target_critic, self.critic, strict=True)]
+        pairs = list(zip(self._target_critic, self.critic, strict=True))
+        if self.has_target_actor:
+            pairs.append((self._target_actor, self.actor))
         for target, online in pairs:
             target.parameters.lerp_(online.parameters, weight)
             target.refresh()
@@ -155,11 +159,10 @@ class ActorCritic(ABC, Generic[N, B]):
         self.updates = int(state["updates"])
 
     def _networks(self) -> dict[str, N]:
-        averaged = {} if self.averaged_actor is self.actor else {"averaged_actor": self.averaged_actor}
+        derived = {"averaged_actor": self.averaged_actor, "target_actor": self._target_actor}
         return {
             "actor": self.actor,
-            **averaged,
-            "target_actor": self._target_actor,
+            **{name: network for name, network in derived.items() if network is not self.actor},
             **{f"critic{i}": critic for i, critic in enumerate(self.critic)},
             **{f"target_critic{i}": critic for i, critic in enumerate(self._target_critic)},
         }

@@ -121,7 +121,6 @@ class ReplayBuffer:
             moved_at=torch.zeros(self.capacity, dtype=torch.long, device=device),
         )
         self._cumulative_weight = np.zeros(0)
-        self._has_moved = np.zeros(self.capacity, bool)
         self._device = device
         self._added = 0
 
@@ -170,19 +169,23 @@ class ReplayBuffer:
 
     def _look_at(self, slots: np.ndarray, achieved_goal: np.ndarray) -> np.ndarray:
         """Derive what draws depend on from what the episodes in some slots achieved; returns their last times."""
-        xp, lost = arrays.namespace(achieved_goal), self._lost(achieved_goal)
-        first = (1 * lost).argmax(axis=1)
-        last = xp.where(lost.any(axis=1), xp.clip(first - 1, 0, None), self.episode_steps)
+        xp, never = arrays.namespace(achieved_goal), self.episode_steps + 1
+        last = xp.clip(_first_time(self._lost(achieved_goal), never) - 1, 0, None)
+        distance = xp.linalg.norm(achieved_goal - achieved_goal[:, :1], axis=-1)
         index = torch.from_numpy(slots).to(self._device)
         self._ring.last[index] = torch.as_tensor(last, device=self._device)
-        has_moved = xp.linalg.norm(achieved_goal - achieved_goal[:, :1], axis=-1) > self._moved_distance
-        moved_at = xp.where(has_moved.any(axis=1), (1 * has_moved).argmax(axis=1), self.episode_steps + 1)
+        moved_at = _first_time(distance > self._moved_distance, never)
         self._ring.moved_at[index] = torch.as_tensor(moved_at, device=self._device)
-        self._has_moved[slots] = arrays.to_numpy(has_moved.any(axis=1))
-        self._cumulative_weight = np.cumsum(np.where(self._has_moved[: len(self)], 1.0, self._still_weight))
+        has_moved = arrays.to_numpy(self.episodes.moved_at < never)
+        self._cumulative_weight = np.cumsum(np.where(has_moved, 1.0, self._still_weight))
         return last
 
 
 def _kept(values: Mapping[str, Array | None]) -> dict[str, Array]:
     """Those of some arrays that hold anything."""
     return {name: array for name, array in values.items() if array is not None and 0 not in array.shape}
+
+
+def _first_time(flags: Array, never: int) -> Array:
+    """The time (n,) at which a flag of (n, T + 1) is set for the first time; `never` where none is."""
+    return arrays.namespace(flags).where(flags.any(axis=1), (1 * flags).argmax(axis=1), never)

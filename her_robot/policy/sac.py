@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,27 +18,24 @@ LOG_STD_RANGE = (-5.0, 2.0)
 """The actor's log standard deviation is kept within, before tanh."""
 
 
-class Sample(NamedTuple):
-    """Actions, and how they came about."""
+def before_tanh(outputs: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+    """What is drawn of the Gaussian behind actions, and its log standard deviation, each (n, actions).
 
-    actions: Tensor
-    """tanh of a Gaussian, (n, actions)."""
-    log_probability: Tensor
-    """(n,)."""
-    std: Tensor
-    """Of the Gaussian, (n, actions)."""
-
-
-def sample(outputs: Tensor, draws: Tensor) -> Sample:
-    """What an actor with outputs (n, 2 * actions) does by standard normal draws (n, actions)."""
+    Args:
+        outputs: of an actor, (n, 2 * actions).
+        draws: standard normal, (n, actions).
+    """
     mean, log_std = outputs.chunk(2, dim=-1)
     log_std = log_std.clamp(*LOG_STD_RANGE)
-    std = log_std.exp()
-    before = mean + std * draws
+    return mean + log_std.exp() * draws, log_std
+
+
+def log_probability(before: Tensor, log_std: Tensor, draws: Tensor) -> Tensor:
+    """Of actions tanh(before), (n,); the arguments are those of `before_tanh`, and what it gives."""
     gaussian = -0.5 * draws.square() - log_std - 0.5 * math.log(2 * math.pi)
     # log(1 - tanh(x)^2), in a form that does not overflow.
     squashed = 2.0 * (math.log(2.0) + logsigmoid(2.0 * before) - before)
-    return Sample(torch.tanh(before), (gaussian - squashed).sum(-1), std)
+    return (gaussian - squashed).sum(-1)
 
 
 class SoftImprovement(Improvement):
@@ -73,26 +70,25 @@ class SoftImprovement(Improvement):
 
     def _act(self, outputs: Tensor, draws: Tensor | None) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         assert draws is not None, "a stochastic actor needs draws"
-        actions, log_probability, std = sample(outputs, draws)
-        temperature = self.log_temperature.exp()
+        before, log_std = before_tanh(outputs, draws)
+        actions = torch.tanh(before)
+        weight = self.log_temperature.exp() / len(actions)
 
         def of_outputs(gradient: Tensor) -> Tensor:
-            weight = temperature / len(actions)
             # Through tanh, and of log probability: d(-log(1 - tanh(x)^2))/dx = 2 tanh(x).
-            before = gradient * (1.0 - actions.square()) + weight * 2.0 * actions
-            log_std = outputs.chunk(2, dim=-1)[1]
+            of_mean = gradient * (1.0 - actions.square()) + weight * 2.0 * actions
             inside = (log_std > LOG_STD_RANGE[0]) & (log_std < LOG_STD_RANGE[1])
-            return torch.cat([before, (before * std * draws - weight) * inside], dim=-1)
+            return torch.cat([of_mean, (of_mean * log_std.exp() * draws - weight) * inside], dim=-1)
 
-        self._update_temperature(log_probability)
+        self._update_temperature(log_probability(before, log_std, draws).mean())
         return actions, of_outputs
 
-    def _update_temperature(self, log_probability: Tensor) -> None:
+    def _update_temperature(self, mean_log_probability: Tensor) -> None:
         # Gradient of -log(temperature) * (log probability + target entropy).
         target_entropy = -self.config.entropy * self.actor.outputs / 2
         gradient = self.log_temperature.grad
         assert gradient is not None
-        gradient.fill_(-(log_probability.mean() + target_entropy))
+        gradient.fill_(-(mean_log_probability + target_entropy))
         self._average(gradient)
         self.temperature_optimizer.step()
 
@@ -101,6 +97,7 @@ class Sac(Agent):
     """Actions are tanh of a Gaussian. Of an actor's outputs, the first half are means, the second log deviations."""
 
     critics = 2
+    has_target_actor = False
     improvement = SoftImprovement
 
     @staticmethod
@@ -114,7 +111,7 @@ class Sac(Agent):
         # Entropy is left out of the target: values of sparse rewards then stay within the bounds that targets keep.
         outputs = self.actor(next_inputs[:, : self.inputs])
         draws = self._draws(outputs.chunk(2, dim=-1)[0])
-        return self._target_value(next_inputs, sample(outputs, draws).actions)
+        return self._target_value(next_inputs, torch.tanh(before_tanh(outputs, draws)[0]))
 
     def state(self) -> dict[str, Tensor]:
         return {**super().state(), "log_temperature": self._soft_improvement.log_temperature.cpu().clone()}
