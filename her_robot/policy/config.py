@@ -94,6 +94,9 @@ class ExplorationConfig:
     """Standard deviation of Gaussian noise on actions."""
     random_action: float = 0.3
     """Probability that an action is drawn uniformly instead."""
+    quiet_episodes: float = 0.0
+    """Share of training episodes in which the policy acts as it is, without any of this: a strike takes a dozen actions
+    that belong together, and hardly ever survives as many draws."""
     hold_steps: int = 1
     """Control periods for which noise and random actions last. When it is above 1, noise also has another size in
     every hold, up to `noise`: where actions are targets, it takes time to see what they achieve."""
@@ -238,6 +241,7 @@ class TrainConfig:
             "exploration.random_action": self.exploration.random_action,
             "exploration.approach_episodes": self.exploration.approach_episodes,
             "exploration.nearer_goals": self.exploration.nearer_goals,
+            "exploration.quiet_episodes": self.exploration.quiet_episodes,
             "replay.idle_weight": self.replay.idle_weight,
             **{f"relabel.{name}": share for name, share in vars(self.relabel).items()},
             "relabel (their sum)": round(sum(vars(self.relabel).values()), 9),

@@ -57,7 +57,7 @@ class Explorer:
         env = self._env
         observation, _ = env.reset()
         desired = self._goals(observation["achieved_goal"], observation["desired_goal"])
-        alone = arrays.namespace(desired).zeros_like(desired[:, 0], dtype=bool) if judged is None else judged
+        alone = self._draw_quiet(desired) if judged is None else judged | self._draw_quiet(desired)
         approaching, guided_steps = self._draw_guidance()
         observations, achieved, actions = [observation["observation"]], [observation["achieved_goal"]], []
         truths = [env.true_observation()] if self._with_truth else []
@@ -93,6 +93,12 @@ class Explorer:
         nearer = self._rng.random(len(desired)) < self._config.nearer_goals
         share = arrays.namespace(desired).where(nearer, self._rng.random(len(desired)), 1.0)
         return goal_between(self._contract, achieved, desired, share)
+
+    def _draw_quiet(self, goals: Array) -> Array:
+        """Environments in which the policy acts without exploration, boolean (num_envs,)."""
+        if not self._config.quiet_episodes:
+            return arrays.namespace(goals).zeros_like(goals[:, 0], dtype=bool)
+        return self._rng.random(len(goals)) < self._config.quiet_episodes
 
     def _draw_guidance(self) -> tuple[np.ndarray, np.ndarray]:
         """Which environments still approach their object, and for how many steps a guide acts in each, (num_envs,)."""

@@ -7,15 +7,13 @@ Nothing depends on how fast the machine is. In real time it only listens.
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseArray, PoseStamped, PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseArray, PoseStamped
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
@@ -27,17 +25,15 @@ from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectory
 
-from her_robot.contract import Contract, HandContract, goal_distance
+from her_robot.contract import Contract, goal_distance
 from her_robot.errors import LoopError
 from her_robot.evaluation.film import thumbnail
 from her_robot.evaluation.recording import Recording
 from her_robot.ros_nodes import conversions
+from her_robot.ros_nodes.loop_topics import CAMERA_GOAL_NODE, COMMON_TOPICS, LoopTopics, loop_topics
+from her_robot.ros_nodes.patience import REPLY_TIMEOUT_S, Patience
 
-_STARTUP_TIMEOUT_S = 60.0
-_REPLY_TIMEOUT_S = 60.0
-"""A node that has died is noticed at once. This is for one that hangs, on a machine that is busy with other things."""
 _LOST_TIMEOUT_S = 10.0
 _CONNECTING_STEPS = 25
 """Control periods in which object and goal are seen, if ever."""
@@ -45,80 +41,8 @@ _DISCOVERY_S = 0.1
 """Between them, DDS is given this long."""
 _PATIENCE_S = 10.0
 """Then it is asked whether an answer was lost: configuring alone takes seconds on a busy machine."""
-_RETRY_S = 1.0
-"""What may have met a node before it had found this one is sent again after so long."""
 _RECORDED_IMAGE_INTERVAL = 5
 _JPEG_QUALITY = 85
-
-CAMERA_GOAL_NODE, OBJECT_POSE_NODE = "camera_goal_node", "object_pose_node"
-"""Which find things in images, of an arm and of a hand."""
-
-_COMMON_TOPICS: dict[str, type] = {
-    "joint_states": JointState,
-    "policy_node/command_sent": JointTrajectory,
-    "policy_node/status": DiagnosticArray,
-}
-_ARM_TOPICS: dict[str, type] = {
-    "object_pose": PoseWithCovarianceStamped,
-    "goal_pose": PoseWithCovarianceStamped,
-    "camera_goal_node/status": DiagnosticArray,
-    "sim_robot_node/ground_truth/object_pose": PoseStamped,
-    "sim_robot_node/ground_truth/goal_pose": PoseStamped,
-    "sim_robot_node/ground_truth/grip_pose": PoseStamped,
-}
-_HAND_TOPICS: dict[str, type] = {
-    "fingertip_goals": PoseArray,
-    "sim_robot_node/ground_truth/fingertips": PoseArray,
-    "sim_robot_node/ground_truth/fingertip_goals": PoseArray,
-}
-_HAND_OBJECT_TOPICS: dict[str, type] = {
-    "object_pose": PoseWithCovarianceStamped,
-    "object_goal": PoseStamped,
-    "object_pose_node/status": DiagnosticArray,
-    "sim_robot_node/ground_truth/object_pose": PoseStamped,
-    "sim_robot_node/ground_truth/object_goal": PoseStamped,
-}
-
-
-@dataclass(frozen=True)
-class LoopTopics:
-    """What the evaluator listens to, beside what all loops have."""
-
-    messages: Mapping[str, type]
-    """Types of messages by topic."""
-    camera: str
-    """Topic of the images that reports show."""
-    references: tuple[str, ...]
-    """Where the simulated robot says what it was told last."""
-    achieved: str
-    """Topic of the ground truth that counts."""
-    goal: str
-    """Topic of the ground truth that it shall come to."""
-    tool: str | None
-    """Topic of the ground truth of an arm's tool."""
-    seeing_node: str | None
-    """Name of the node that finds object and goal in images; None where goals come without."""
-
-    @property
-    def truths(self) -> list[str]:
-        """All topics of the ground truth that come in this task."""
-        return [topic for topic in dict.fromkeys((self.achieved, self.goal, self.tool)) if topic is not None]
-
-
-def loop_topics(contract: Contract, trajectory_topics: Sequence[str]) -> LoopTopics:
-    """Those of a task, with a robot whose controllers listen to `trajectory_topics`."""
-    references = tuple(conversions.reference_topic(topic) for topic in trajectory_topics)
-    truth = "sim_robot_node/ground_truth/{}".format
-    if isinstance(contract, HandContract):
-        camera = "hand_camera/rgb/image_raw"
-        if contract.has_object:
-            achieved, goal = truth("object_pose"), truth("object_goal")
-            return LoopTopics(_HAND_OBJECT_TOPICS, camera, references, achieved, goal, None, OBJECT_POSE_NODE)
-        achieved, goal = truth("fingertips"), truth("fingertip_goals")
-        return LoopTopics(_HAND_TOPICS, camera, references, achieved, goal, None, None)
-    achieved = truth("object_pose" if contract.has_object else "grip_pose")
-    goal, tool = truth("goal_pose"), truth("grip_pose")
-    return LoopTopics(_ARM_TOPICS, "head_camera/rgb/image_raw", references, achieved, goal, tool, CAMERA_GOAL_NODE)
 
 
 class Evaluator(Node):
@@ -147,10 +71,10 @@ class Evaluator(Node):
         # What bears the time of /clock, rather than that of the robot.
         self._stamped_by_clock = ("policy_node/status", *topics.references)
         self._lockstep = lockstep
-        self._check_processes = check_processes
         self._recording = recording
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self)
+        self._patience = Patience(self._executor, check_processes)
         self._stamps: dict[str, float] = {}
         self._status: dict[str, dict[str, str]] = {}
         self._truth: dict[str, np.ndarray] = {}
@@ -169,7 +93,7 @@ class Evaluator(Node):
         self._sent_to_policy: dict[str, float] = {}
         self._connected = False
         for topic, message_type in {
-            **_COMMON_TOPICS,
+            **COMMON_TOPICS,
             **topics.messages,
             **dict.fromkeys(topics.references, JointState),
         }.items():
@@ -193,16 +117,16 @@ class Evaluator(Node):
         Raises:
             LoopError: one does not come up, or refuses its configuration.
         """
-        self._wait_until_it_answers(self._reset_robot, Trigger.Request())
-        self._wait_until_it_answers(self._robot_parameters, SetParameters.Request())
+        self._patience.until_it_answers(self._reset_robot, Trigger.Request())
+        self._patience.until_it_answers(self._robot_parameters, SetParameters.Request())
         if self._topics.seeing_node is not None:
-            self._wait_until_it_answers(self._reset_camera, Trigger.Request())
-        self._wait_until_it_answers(self._get_state, GetState.Request())
+            self._patience.until_it_answers(self._reset_camera, Trigger.Request())
+        self._patience.until_it_answers(self._get_state, GetState.Request())
         if self._lockstep:
-            self._wait_until_it_answers(self._step, Trigger.Request())
+            self._patience.until_it_answers(self._step, Trigger.Request())
             self._publish_clock()
         self._transition(Transition.TRANSITION_CONFIGURE, "configure")
-        self._wait_until_it_answers(self._policy_services["received"], Trigger.Request())
+        self._patience.until_it_answers(self._policy_services["received"], Trigger.Request())
         if self._lockstep:
             self._connect()
 
@@ -229,10 +153,10 @@ class Evaluator(Node):
     def begin_episode(self, seed: int) -> None:
         """A new object and goal, everything forgotten, and the policy node active."""
         self._set_robot("episode_seed", ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed))
-        self._call(self._reset_robot, Trigger.Request())
+        self._patience.call(self._reset_robot, Trigger.Request())
         self._sent_to_policy.clear()
         if self._topics.seeing_node is not None:
-            self._call(self._reset_camera, Trigger.Request())
+            self._patience.call(self._reset_camera, Trigger.Request())
         self._transition(Transition.TRANSITION_ACTIVATE, "activate")
 
     def end_episode(self) -> None:
@@ -251,7 +175,7 @@ class Evaluator(Node):
         if self._clock_jumped_back:
             # The timer of a clock that jumps back fires one period later. The node has to have seen the jump by then.
             self._clock_jumped_back = False
-            self._call(self._get_state, GetState.Request())
+            self._patience.call(self._get_state, GetState.Request())
             return self._status["policy_node"]
         before = self._stamps.get("policy_node/status", -1.0)
         wanted = self._time + self._clock_offset - 1e-6 if self._lockstep else before + 1e-6
@@ -271,7 +195,7 @@ class Evaluator(Node):
         if not self._lockstep:
             self._wait_for_stamp(self._topics.achieved, self._stamps.get(self._topics.achieved, -1.0) + 1e-6)
             return
-        reply = json.loads(self._call(self._step, Trigger.Request()).message)
+        reply = json.loads(self._patience.call(self._step, Trigger.Request()).message)
         self._time = reply["time_s"]
         for name in ("joint_states", "goal"):
             if f"{name}_s" in reply:
@@ -297,7 +221,7 @@ class Evaluator(Node):
 
     def request(self, service: str) -> None:
         """Call `stop` or `rearm` of the policy node."""
-        self._call(self._policy_services[service], Trigger.Request())
+        self._patience.call(self._policy_services[service], Trigger.Request())
 
     def lose(self, node: str) -> None:
         """Wait no longer for a node: it was killed."""
@@ -310,17 +234,17 @@ class Evaluator(Node):
             LoopError: it does not answer.
         """
         if node == "policy_node":
-            self._wait_until_it_answers(self._get_state, GetState.Request())
+            self._patience.until_it_answers(self._get_state, GetState.Request())
             if self._lockstep:
                 self._publish_clock()
             for topic in self._stamped_by_clock:
                 self._stamps.pop(topic, None)
             self._connected = False
             self._transition(Transition.TRANSITION_CONFIGURE, "configure")
-            self._wait_until_it_answers(self._policy_services["received"], Trigger.Request())
+            self._patience.until_it_answers(self._policy_services["received"], Trigger.Request())
             self._transition(Transition.TRANSITION_ACTIVATE, "activate")
         else:
-            self._wait_until_it_answers(self._reset_camera, Trigger.Request())
+            self._patience.until_it_answers(self._reset_camera, Trigger.Request())
         self._lost.discard(node)
 
     def reference(self) -> np.ndarray:
@@ -408,56 +332,25 @@ class Evaluator(Node):
 
     def _set_robot(self, name: str, value: ParameterValue) -> None:
         parameters = [Parameter(name=name, value=value)]
-        reply = self._call(self._robot_parameters, SetParameters.Request(parameters=parameters))
+        reply = self._patience.call(self._robot_parameters, SetParameters.Request(parameters=parameters))
         if not reply.results[0].successful:
             raise LoopError(f"sim_robot_node refused its parameter {name}: {reply.results[0].reason}")
 
     def _transition(self, transition: int, label: str) -> None:
         """Bring the policy node to another state. Its answer may be lost; then its state tells."""
         goal = State.PRIMARY_STATE_ACTIVE if label == "activate" else State.PRIMARY_STATE_INACTIVE
-        deadline = time.monotonic() + _REPLY_TIMEOUT_S
+        deadline = time.monotonic() + REPLY_TIMEOUT_S
         while time.monotonic() < deadline:
             request = ChangeState.Request(transition=Transition(id=transition))
-            reply = self._answer_within(_PATIENCE_S, self._change_state, request)
+            reply = self._patience.answer_within(_PATIENCE_S, self._change_state, request)
             if reply is not None and reply.success:
                 return
             # A request that was thought to be lost may have done it, and then the one that repeats it is refused.
-            if self._wait_until_it_answers(self._get_state, GetState.Request()).current_state.id == goal:
+            if self._patience.until_it_answers(self._get_state, GetState.Request()).current_state.id == goal:
                 return
             if reply is not None:
                 raise LoopError(f"policy_node refused to {label}; its log says why")
-        raise LoopError(f"policy_node did not {label} within {_REPLY_TIMEOUT_S:g} s")
-
-    def _call(self, client, request) -> Any:
-        future = client.call_async(request)
-        self._wait(future.done, f"service {client.srv_name}")
-        return future.result()
-
-    def _wait_until_it_answers(self, client, request) -> Any:
-        """Call a service until it answers, and return that. Until the two ends have found each other, requests and
-        answers may be lost, so it must be one that may be called twice.
-
-        Raises:
-            LoopError: it does not.
-        """
-        deadline = time.monotonic() + _STARTUP_TIMEOUT_S
-        while time.monotonic() < deadline:
-            reply = self._answer_within(_RETRY_S, client, request)
-            if reply is not None:
-                return reply
-        raise LoopError(f"service {client.srv_name} did not come up within {_STARTUP_TIMEOUT_S:g} s")
-
-    def _answer_within(self, seconds: float, client, request) -> Any:
-        """What a service answers; None if it is silent for so long."""
-        future = client.call_async(request)
-        deadline = time.monotonic() + seconds
-        while not future.done() and time.monotonic() < deadline:
-            self._executor.spin_once(timeout_sec=0.05)
-            self._check_processes()
-        if not future.done():
-            client.remove_pending_request(future)
-            return None
-        return future.result()
+        raise LoopError(f"policy_node did not {label} within {REPLY_TIMEOUT_S:g} s")
 
     def _wait_for_images(self, count: int) -> None:
         """Until the camera node has worked off `count` more images; a lost one is waited for briefly."""
@@ -466,8 +359,7 @@ class Evaluator(Node):
         self._images_expected += count
         deadline = time.monotonic() + _LOST_TIMEOUT_S
         while self._images_processed < self._images_expected:
-            self._executor.spin_once(timeout_sec=0.02)
-            self._check_processes()
+            self._patience.spin(0.02)
             if time.monotonic() > deadline:
                 self.lost_images += self._images_expected - self._images_processed
                 self._images_expected = self._images_processed
@@ -479,24 +371,12 @@ class Evaluator(Node):
             return
         deadline = time.monotonic() + _LOST_TIMEOUT_S
         while time.monotonic() < deadline:
-            received = json.loads(self._call(self._policy_services["received"], Trigger.Request()).message)
+            received = json.loads(self._patience.call(self._policy_services["received"], Trigger.Request()).message)
             if all(received.get(name, -np.inf) >= stamp - 1e-6 for name, stamp in self._sent_to_policy.items()):
                 return
 
     def _wait_for_stamp(self, topic: str, stamp: float, again: Callable[[], None] | None = None) -> None:
-        self._wait(lambda: self._stamps.get(topic, -np.inf) >= stamp, f"topic {topic}", again)
-
-    def _wait(self, condition: Callable[[], bool], what: str, again: Callable[[], None] | None = None) -> None:
-        """Until `condition` holds; `again` repeats what may have been lost."""
-        deadline, retry = time.monotonic() + _REPLY_TIMEOUT_S, time.monotonic() + _RETRY_S
-        while not condition():
-            self._executor.spin_once(timeout_sec=0.1)
-            self._check_processes()
-            if again is not None and time.monotonic() > retry:
-                again()
-                retry += _RETRY_S
-            if time.monotonic() > deadline:
-                raise LoopError(f"{what} has been silent for {_REPLY_TIMEOUT_S:g} s")
+        self._patience.wait(lambda: self._stamps.get(topic, -np.inf) >= stamp, f"topic {topic}", again)
 
     def close(self) -> None:
         """Leave the graph."""

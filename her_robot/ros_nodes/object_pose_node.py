@@ -2,25 +2,19 @@
 docs/shadow_hand.md."""
 
 import sys
-from collections.abc import Mapping
 from functools import partial
 
-from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import PoseWithCovarianceStamped
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
-from rclpy.node import Node
+from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image
-from std_srvs.srv import Trigger
 
 from her_robot.robot.hand_calibration import load_hand_calibration
 from her_robot.robot.object_estimate import ObjectEstimate, ObjectEstimator, ObjectEstimatorConfig
 from her_robot.ros_nodes import conversions
 from her_robot.ros_nodes.running import declared, image_qos, run
+from her_robot.ros_nodes.seeing import SeeingNode
 
 
-class ObjectPoseNode(Node):
+class ObjectPoseNode(SeeingNode):
     """Publishes where the object is, and for every image what came of it."""
 
     def __init__(self) -> None:
@@ -32,39 +26,27 @@ class ObjectPoseNode(Node):
         super().__init__("object_pose_node")
         calibration = load_hand_calibration(self.declare_parameter("calibration", "shadow_hand_sim").value)
         self._estimator = ObjectEstimator(calibration, declared(self, "estimator", ObjectEstimatorConfig()))
-        self._image_timeout = self.declare_parameter("image_timeout", 0.5).value
         self._frame = calibration.frame
-        self._poses = self.create_publisher(PoseWithCovarianceStamped, self._topic("object_pose", "object_pose"), 10)
-        self._status = self.create_publisher(DiagnosticArray, "~/status", 10)
+        self._poses = self._pose_publisher("object_pose")
         qos = image_qos(self)
         self._topics = {name: self._topic(name, f"{name}/rgb/image_raw") for name in calibration.cameras}
         for name, topic in self._topics.items():
             self.create_subscription(Image, topic, partial(self._on_image, name), qos)
-        self.create_service(Trigger, "~/reset", self._on_reset)
-        # On a steady clock: simulated time stands still when the simulation does.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._silent = set(self._topics)
-        self._watchdog = self.create_timer(self._image_timeout, self._on_watchdog, clock=steady)
         self.get_logger().info(f"looking for the object on {', '.join(self._topics.values())}")
-
-    def _topic(self, name: str, default: str) -> str:
-        return self.declare_parameter(f"topics.{name}", default).value
 
     def _on_image(self, camera: str, message: Image) -> None:
         self._silent.discard(camera)
         time, took = conversions.to_seconds(message.header.stamp), 0.0
-        try:
-            image = conversions.image_to_numpy(message)
-        except ValueError as error:
-            self.get_logger().warning(f"{camera}: image refused: {error}", throttle_duration_sec=5.0)
+        image = self._read(message, f"{camera}: ")
+        if image is None:
             estimates = self._estimator.refuse(camera, time, "image not readable")
         else:
             took, estimates = self._estimator.process(camera, image, time)
-        # The status comes last: whoever has it has the pose of its look too.
         for estimate in estimates:
             self._publish_pose(estimate)
         newest = estimates[-1] if estimates else None
-        values = {"camera": camera, "processing_ms": f"{1e3 * took:.3f}", **_outcome(newest), **self._estimator.tally()}
+        values = {"camera": camera, "processing_ms": f"{1e3 * took:.3f}", **_outcome(newest)}
         level = DiagnosticStatus.WARN if newest is not None and newest.pose is None else DiagnosticStatus.OK
         self._report(message.header.stamp, values, newest.summary if newest else "other cameras are waited for", level)
 
@@ -77,20 +59,8 @@ class ObjectPoseNode(Node):
 
     def _on_watchdog(self) -> None:
         if self._silent:
-            topics = ", ".join(self._topics[name] for name in sorted(self._silent))
-            message = f"no image on {topics} for {self._image_timeout:g} s"
-            # Stamped zero: it belongs to no image, and no one who waits for an image's status may take it for that.
-            self._report(conversions.to_stamp(0.0), self._estimator.tally(), message, DiagnosticStatus.STALE)
-            self.get_logger().warning(message, throttle_duration_sec=5.0)
+            self._report_silence([self._topics[name] for name in sorted(self._silent)])
         self._silent = set(self._topics)
-
-    def _report(self, stamp: Time, values: Mapping[str, object], message: str, level: bytes) -> None:
-        self._status.publish(conversions.diagnostics("object_pose_node", stamp, values, message, level))
-
-    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._estimator.reset()
-        response.success, response.message = True, "what was seen is forgotten; the counts go on"
-        return response
 
 
 def _outcome(estimate: ObjectEstimate | None) -> dict[str, str]:

@@ -80,6 +80,13 @@ def test_noise_and_random_actions():
     assert uniform.action.std() == pytest.approx(1 / 3**0.5, abs=0.03)
 
 
+def test_quiet_episodes_are_the_policy_s_own():
+    episodes = _play("fetch_push", num_envs=40, quiet_episodes=0.5, noise=0.2, random_action=0.1, approach_episodes=1.0)
+    quiet = np.abs(episodes.action).max(axis=(1, 2)) == 0.0
+    assert 0.25 < quiet.mean() < 0.75
+    assert episodes.action[~quiet].std(axis=(1, 2)).min() > 0.1
+
+
 def test_open_fingers_stay_above_what_they_are_not_over():
     contract = contract_of("fetch_pick_and_place")
     observation = np.zeros((2, contract.observation_size))
