@@ -134,6 +134,13 @@ def _add_train(commands) -> None:
         help="stop as soon as an evaluation reaches this rate, such as 0.95, and another one confirms it",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the run's folder")
+    parser.add_argument(
+        "--from",
+        dest="initial_policy",
+        metavar="DIR",
+        help="begin with this trained policy, a bundle's folder or `shipped`, such as to fit it to another "
+        "randomisation; its critics are learnt first",
+    )
     parser.set_defaults(run=_train)
 
 
@@ -351,6 +358,8 @@ def _train(options: argparse.Namespace) -> int:
             options.device = "cuda"
     if options.device is not None:
         options.overrides.append(f"device={options.device}")
+    if options.initial_policy is not None:
+        options.overrides.append(f"initial_policy={options.initial_policy}")
     if options.seeds is not None:
         return _train_seeds(options)
     return train_command(

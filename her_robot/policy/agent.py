@@ -83,6 +83,8 @@ class ActorCritic(ABC, Generic[N, B]):
         self._target_critic = copy.deepcopy(self.critic)
         self._critic_optimizers = [adam(critic, config.learning_rate) for critic in self.critic]
         self.updates = 0
+        self.critics_first = 0
+        """Updates in which the actor stays as it is, at the beginning."""
 
     def update(self, batch: B, imitation: float = 0.0) -> tuple[Tensor, Tensor | None]:
         """One step of the critics and, when it is due, of the actor and of the targets.
@@ -96,7 +98,8 @@ class ActorCritic(ABC, Generic[N, B]):
         """
         self.updates += 1
         loss = self._update_critics(batch)
-        value = self._update_actor(batch, imitation) if self.updates % self._config.actor_interval == 0 else None
+        actor_is_due = self.updates > self.critics_first and self.updates % self._config.actor_interval == 0
+        value = self._update_actor(batch, imitation) if actor_is_due else None
         if self.updates % self._config.target_interval == 0:
             self._update_targets()
         return loss, value

@@ -196,7 +196,12 @@ class TrainConfig:
     buffer_steps: int = 1_000_000
     """Transitions kept for replay."""
     warmup_steps: int = 3_200
-    """Environment steps with uniformly random actions before the first update."""
+    """Environment steps before the first update, with uniformly random actions or those of the initial policy."""
+    initial_policy: str = ""
+    """A trained policy that the run begins with: a bundle's folder, or `shipped`. Empty: a random one."""
+    critics_first: int = 20_000
+    """Updates before the first of the actor where it begins with a trained policy: critics, which no bundle holds, then
+    learn what that is worth before it follows them."""
     randomization: str = "none"
     """Preset in config/randomization/, or a path to one."""
     adr: AutomaticConfig = field(default_factory=AutomaticConfig)
@@ -254,8 +259,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must lie in [0, 1], found {value}")
         if not 0.0 < self.agent.gamma < 1.0:
             raise ValueError(f"agent.gamma must lie between 0 and 1, found {self.agent.gamma}")
-        if self.num_threads < 0 or self.warmup_steps < 0 or self.network.history < 0:
-            raise ValueError("num_threads, warmup_steps and network.history must not be negative")
+        if min(self.num_threads, self.warmup_steps, self.critics_first, self.network.history) < 0:
+            raise ValueError("num_threads, warmup_steps, critics_first and network.history must not be negative")
         for name, wanted in {"network.asymmetric": self.network.asymmetric, "adr.enabled": self.adr.enabled}.items():
             if self.sim == "warp" and wanted:
                 raise ValueError(f"{name} is not known to sim=warp yet; leave it out, or set sim=cpu")

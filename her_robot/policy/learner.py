@@ -62,6 +62,7 @@ class Learner:
         parameters = parameters if config.network.asymmetric else ()
         self.inputs = Inputs(contract, config.normalizer, config.network, self.device, len(parameters))
         self.agent = self._new_agent(beside and self.device.type == "cpu" and self._processes.count == 1)
+        self.agent.critics_first = config.critics_first if config.initial_policy else 0
         if self._processes.rank:
             # Networks begin alike in all processes; from here on each makes draws of its own.
             self._generator.manual_seed(config.seed * 1000 + self._processes.rank)

@@ -20,7 +20,7 @@ from rich.console import Console
 from her_robot import configuration
 from her_robot.errors import CheckpointError
 from her_robot.policy.allocator import keep_freed_memory
-from her_robot.policy.bundle import PolicyBundle
+from her_robot.policy.bundle import PolicyBundle, shipped_bundle
 from her_robot.policy.checkpoint import check_disk_space, has_checkpoint
 from her_robot.policy.config import TrainConfig, load_config
 from her_robot.policy.export import export_bundle
@@ -79,8 +79,11 @@ def train_command(
         stack.callback(trainer.close)
         if resume:
             trainer.resume()
-        elif processes.is_writer:
-            _write_config(directory, run_config)
+        else:
+            if run_config.initial_policy:
+                trainer.begin_with(_initial_policy(run_config))
+            if processes.is_writer:
+                _write_config(directory, run_config)
         if not processes.is_writer:
             _follow(trainer, until_success)
             return 0
@@ -112,6 +115,11 @@ def _run(trainer: Trainer, directory: Path, console: Console, until_success: flo
     finally:
         for tracker in trackers:
             tracker.close()
+
+
+def _initial_policy(config: TrainConfig) -> PolicyBundle:
+    is_shipped = config.initial_policy == "shipped"
+    return PolicyBundle.load(shipped_bundle(config.task) if is_shipped else Path(config.initial_policy), config.task)
 
 
 def _check_warp(config: TrainConfig, console: Console) -> None:

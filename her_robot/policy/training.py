@@ -21,6 +21,7 @@ from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.errors import CheckpointError, TrainingDivergedError
 from her_robot.policy.acting import Policy
 from her_robot.policy.agent import Losses
+from her_robot.policy.bundle import PolicyBundle
 from her_robot.policy.checkpoint import (
     Checkpoint,
     checkpoint_steps,
@@ -35,6 +36,7 @@ from her_robot.policy.exploration import Explorer
 from her_robot.policy.learner import Learner
 from her_robot.policy.processes import Processes
 from her_robot.policy.replay import Episodes
+from her_robot.policy.warm_start import begin_with
 from her_robot.sim.goal_env import BatchedGoalEnv
 
 _EVALUATION_SEED = 500_000_000
@@ -149,6 +151,14 @@ class Trainer:
         checkpoint = Checkpoint(learner.agent.state(), arrays, state)
         return save_checkpoint(self._checkpoints / below, self.progress.env_steps, checkpoint)
 
+    def begin_with(self, bundle: PolicyBundle) -> None:
+        """Start from a trained policy.
+
+        Raises:
+            ConfigurationError: it is of other networks than this run.
+        """
+        begin_with(self.learner, bundle, self.config.network)
+
     def resume(self) -> None:
         """Continue from the newest checkpoint that all processes have.
 
@@ -199,7 +209,8 @@ class Trainer:
         before, config = self.progress, self.config
         begun = time.perf_counter()
         warming_up = before.env_steps < config.warmup_steps
-        playing = self._player.submit(self._play, None if warming_up else self.learner.policy())
+        acts_at_random = warming_up and not config.initial_policy
+        playing = self._player.submit(self._play, None if acts_at_random else self.learner.policy())
         # Without a warm-up, the first cycle has nothing to learn from yet.
         losses = None if warming_up or not len(self.learner.buffer) else self._learn()
         learned = time.perf_counter()

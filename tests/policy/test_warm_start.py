@@ -1,0 +1,98 @@
+"""A run that begins with a trained policy."""
+
+import numpy as np
+import pytest
+import torch
+
+from her_robot.errors import BundleError, ConfigurationError
+from her_robot.policy.bundle import PolicyBundle, shipped_bundle
+from her_robot.policy.config import load_config
+from her_robot.policy.train import train_command
+from her_robot.policy.training import Trainer
+
+TOY = [
+    "num_envs=4",
+    "num_threads=1",
+    "batch_size=32",
+    "updates_per_cycle=10",
+    "warmup_steps=200",
+    "buffer_steps=5000",
+    "evaluation.interval_steps=400",
+    "evaluation.episodes=4",
+    "evaluation.final_episodes=2",
+    "initial_policy=shipped",
+]
+
+
+@pytest.fixture
+def shipped():
+    return PolicyBundle.load(shipped_bundle("fetch_slide"))
+
+
+def _trainer(directory, *overrides, task="fetch_slide"):
+    trainer = Trainer(load_config(task, None, [*TOY, *overrides]), directory)
+    trainer.begin_with(PolicyBundle.load(shipped_bundle(task)))
+    return trainer
+
+
+@pytest.mark.parametrize("algorithm", ["ddpg", "td3", "sac"])
+@pytest.mark.parametrize("averaged", [True, False])
+def test_it_acts_as_the_bundle_does(tmp_path, shipped, algorithm, averaged):
+    trainer = _trainer(tmp_path, f"agent.algorithm={algorithm}")
+    policy = trainer.learner.policy(averaged)
+    observation, goal = (shipped.tensors[f"golden.{name}"] for name in ("observation", "desired_goal"))
+    np.testing.assert_allclose(
+        policy.act(observation, goal, policy.memory()), shipped.act(observation, goal), atol=2e-4
+    )
+    trainer.close()
+
+
+def test_the_actor_waits_for_its_critics(tmp_path):
+    trainer = _trainer(tmp_path, "critics_first=30", "total_steps=1600")
+    begun, moved = trainer.learner.agent.state(), {}
+    for progress in trainer.run():
+        state = trainer.learner.agent.state()
+        moved[progress.updates] = {
+            name: not torch.equal(state[f"{name}.parameters"], begun[f"{name}.parameters"])
+            for name in ("actor", "averaged_actor", "target_actor", "critic0")
+        }
+    trainer.close()
+    assert not any(moved[0].values())
+    assert moved[30] == {"actor": False, "averaged_actor": False, "target_actor": False, "critic0": True}
+    assert all(moved[40].values())
+
+
+def test_warm_up_is_played_by_the_policy(tmp_path):
+    quiet = ["exploration.quiet_episodes=1.0", "exploration.approach_episodes=0"]
+    trainer = _trainer(tmp_path, *quiet, "num_envs=20", "total_steps=1000", "warmup_steps=1000")
+    [progress] = trainer.run()
+    trainer.close()
+    assert progress.updates == 0
+    assert progress.exploring_success_rate > 0.5
+
+
+def test_a_policy_of_other_networks_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"other networks.*--set network.hidden_sizes=\[256,256,256\]$"):
+        _trainer(tmp_path, "network.hidden_sizes=[16]")
+    with pytest.raises(ConfigurationError, match=r'network\.positions="relative"'):
+        _trainer(tmp_path, "network.positions=absolute")
+    with pytest.raises(ConfigurationError, match=r"network\.history=0"):
+        _trainer(tmp_path, "network.history=2")
+
+
+def test_all_shipped_policies_can_be_begun_with(tmp_path):
+    older = {"fetch_reach": ["network.goal_difference=false"], "fetch_push": ["network.goal_difference=false"]}
+    for task in ("fetch_reach", "fetch_push", "fetch_pick_and_place", "hand_block_rotate_z", "hand_reach"):
+        _trainer(tmp_path / task, *older.get(task, []), task=task).close()
+
+
+def test_the_command_begins_with_it_and_resumes_without(tmp_path, capsys):
+    toy = [*TOY[:-1], "exploration.quiet_episodes=0.5", "critics_first=1000"]
+    train_command("fetch_slide", overrides=[*toy, "initial_policy=shipped"], out=tmp_path / "run", steps=400)
+    card = PolicyBundle.load(tmp_path / "run" / "policy").card
+    assert card["training"]["initial_policy"] == "shipped"
+    train_command("fetch_slide", out=tmp_path / "run", steps=600, resume=True)
+    assert "resuming at 400 steps" in capsys.readouterr().out
+    with pytest.raises(BundleError, match="nowhere"):
+        train_command("fetch_slide", overrides=[*TOY, "initial_policy=nowhere"], out=tmp_path / "other")
+    assert not (tmp_path / "other" / "config.yaml").exists()
