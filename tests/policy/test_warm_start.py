@@ -47,9 +47,10 @@ def test_it_acts_as_the_bundle_does(tmp_path, shipped, algorithm, averaged):
     trainer.close()
 
 
-def test_the_actor_waits_for_its_critics(tmp_path):
+def test_the_actor_waits_for_its_critics_and_sees_what_it_saw(tmp_path):
     trainer = _trainer(tmp_path, "critics_first=30", "total_steps=1600")
     begun, moved = trainer.learner.agent.state(), {}
+    means = {name: normalizer.mean.clone() for name, normalizer in trainer.learner.inputs.normalizers.items()}
     for progress in trainer.run():
         state = trainer.learner.agent.state()
         moved[progress.updates] = {
@@ -60,6 +61,8 @@ def test_the_actor_waits_for_its_critics(tmp_path):
     assert not any(moved[0].values())
     assert moved[30] == {"actor": False, "averaged_actor": False, "target_actor": False, "critic0": True}
     assert all(moved[40].values())
+    for name, normalizer in trainer.learner.inputs.normalizers.items():
+        torch.testing.assert_close(normalizer.mean, means[name], atol=1e-5, rtol=0)
 
 
 def test_warm_up_is_played_by_the_policy(tmp_path):
