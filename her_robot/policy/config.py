@@ -202,6 +202,11 @@ class TrainConfig:
     critics_first: int = 20_000
     """Updates before the first of the actor where it begins with a trained policy: critics, which no bundle holds, then
     learn what that is worth before it follows them."""
+    anchor: float = 10.0
+    """Weight, at first, of the mean squared difference from the initial policy's actions in the actor's loss; it takes
+    the place of agent.imitation. Without it, critics that have seen one policy alone lead the actor astray."""
+    anchor_steps: int = 400_000
+    """Environment steps over which that weight falls to 0."""
     randomization: str = "none"
     """Preset in config/randomization/, or a path to one."""
     adr: AutomaticConfig = field(default_factory=AutomaticConfig)
@@ -233,6 +238,7 @@ class TrainConfig:
             "agent.target_interval": self.agent.target_interval,
             "agent.actor_interval": self.agent.actor_interval,
             "agent.imitation_steps": self.agent.imitation_steps,
+            "anchor_steps": self.anchor_steps,
             "exploration.hold_steps": self.exploration.hold_steps,
             "checkpoint_interval": self.checkpoint_interval,
             "evaluation.interval_steps": self.evaluation.interval_steps,
@@ -259,8 +265,10 @@ class TrainConfig:
                 raise ValueError(f"{name} must lie in [0, 1], found {value}")
         if not 0.0 < self.agent.gamma < 1.0:
             raise ValueError(f"agent.gamma must lie between 0 and 1, found {self.agent.gamma}")
-        if min(self.num_threads, self.warmup_steps, self.critics_first, self.network.history) < 0:
-            raise ValueError("num_threads, warmup_steps, critics_first and network.history must not be negative")
+        if min(self.num_threads, self.warmup_steps, self.critics_first, self.anchor, self.network.history) < 0:
+            raise ValueError(
+                "num_threads, warmup_steps, critics_first, anchor and network.history must not be negative"
+            )
         for name, wanted in {"network.asymmetric": self.network.asymmetric, "adr.enabled": self.adr.enabled}.items():
             if self.sim == "warp" and wanted:
                 raise ValueError(f"{name} is not known to sim=warp yet; leave it out, or set sim=cpu")

@@ -19,6 +19,7 @@ from her_robot.policy.guide import guide_actions
 from her_robot.policy.her import STRATEGIES, hindsight_goals
 from her_robot.policy.inputs import Inputs
 from her_robot.policy.mirror import Mirror
+from her_robot.policy.perceptron import Perceptron
 from her_robot.policy.processes import Processes
 from her_robot.policy.recurrent import RecurrentDdpg, RecurrentTd3, Sequences
 from her_robot.policy.replay import Episodes, ReplayBuffer, StoredEpisodes, never_lost
@@ -63,6 +64,8 @@ class Learner:
         self.inputs = Inputs(contract, config.normalizer, config.network, self.device, len(parameters))
         self.agent = self._new_agent(beside and self.device.type == "cpu" and self._processes.count == 1)
         self.agent.critics_first = config.critics_first if config.initial_policy else 0
+        self.anchor: Perceptron | None = None
+        """The actor of the policy that the run began with, which the present one imitates; None without."""
         if self._processes.rank:
             # Networks begin alike in all processes; from here on each makes draws of its own.
             self._generator.manual_seed(config.seed * 1000 + self._processes.rank)
@@ -169,7 +172,10 @@ class Learner:
         action = self._reflect("action", episodes.action[episode, step], reflected)
         inputs = (self._inputs_at(episodes, episode, time, goals, reflected) for time in (step, ahead))
         tensors = [*inputs, action, rewards, discounts]
-        if imitates and self._config.agent.imitation_of == "hindsight":
+        if imitates and self.anchor is not None:
+            outputs = self.anchor(tensors[0][:, : self.inputs.size])
+            tensors.append(torch.tanh(outputs[:, : self.contract.action_size]))
+        elif imitates and self._config.agent.imitation_of == "hindsight":
             tensors.append(self._reflect("action", _achieving(episodes, episode, chosen, achieved_at), reflected))
         elif imitates:
             tensors.append(self._guide_actions(episodes, episode, step, goals, reflected))

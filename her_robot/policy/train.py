@@ -29,6 +29,9 @@ from her_robot.policy.processes import Processes
 from her_robot.policy.trackers import ConsoleTracker, CsvTracker, CurveTracker, TensorBoardTracker
 from her_robot.policy.training import Progress, Trainer
 
+_INITIAL_POLICY = "initial_policy"
+"""Folder of a run in which there is a copy of what it began with."""
+
 
 def train_command(
     task: str,
@@ -77,13 +80,12 @@ def train_command(
         check_disk_space(directory, processes.count_here * replay_bytes(run_config))
         trainer = Trainer(run_config, directory, processes)
         stack.callback(trainer.close)
+        if run_config.initial_policy:
+            trainer.begin_with(_initial_policy(run_config, directory, resume))
         if resume:
             trainer.resume()
-        else:
-            if run_config.initial_policy:
-                trainer.begin_with(_initial_policy(run_config))
-            if processes.is_writer:
-                _write_config(directory, run_config)
+        elif processes.is_writer:
+            _write_config(directory, run_config, trainer.initial_policy)
         if not processes.is_writer:
             _follow(trainer, until_success)
             return 0
@@ -117,9 +119,14 @@ def _run(trainer: Trainer, directory: Path, console: Console, until_success: flo
             tracker.close()
 
 
-def _initial_policy(config: TrainConfig) -> PolicyBundle:
-    is_shipped = config.initial_policy == "shipped"
-    return PolicyBundle.load(shipped_bundle(config.task) if is_shipped else Path(config.initial_policy), config.task)
+def _initial_policy(config: TrainConfig, directory: Path, resume: bool) -> PolicyBundle:
+    """The policy that a run begins with; one that is resumed has a copy of it."""
+    path = Path(config.initial_policy)
+    if resume:
+        path = directory / _INITIAL_POLICY
+    elif config.initial_policy == "shipped":
+        path = shipped_bundle(config.task)
+    return PolicyBundle.load(path, config.task)
 
 
 def _check_warp(config: TrainConfig, console: Console) -> None:
@@ -198,7 +205,9 @@ def _refuse_existing_run(directory: Path) -> None:
         raise CheckpointError(f"{directory} already holds a run; go on with --resume, or choose another --out")
 
 
-def _write_config(directory: Path, config: TrainConfig) -> None:
+def _write_config(directory: Path, config: TrainConfig, initial_policy: PolicyBundle | None) -> None:
+    if initial_policy is not None:
+        initial_policy.save(directory / _INITIAL_POLICY)
     text = configuration.dump_yaml(configuration.to_mapping(config))
     configuration.write_atomically(directory / "config.yaml", text)
 

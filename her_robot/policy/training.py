@@ -98,6 +98,8 @@ class Trainer:
         self._explorer = Explorer(self._env, config.exploration, self._rng, config.network.asymmetric)
         self._curriculum = Curriculum(config.adr, self._env, self.preset) if config.adr.enabled else None
         self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
+        self.initial_policy: PolicyBundle | None = None
+        """That the run began with; None for a random one."""
         self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None, curriculum=self._curriculum_numbers())
 
     def run(self, until_success: float | None = None) -> Iterator[Progress]:
@@ -158,6 +160,7 @@ class Trainer:
             ConfigurationError: it is of other networks than this run.
         """
         begin_with(self.learner, bundle, self.config.network)
+        self.initial_policy = bundle
 
     def resume(self) -> None:
         """Continue from the newest checkpoint that all processes have.
@@ -253,8 +256,11 @@ class Trainer:
 
     def _imitation(self) -> float:
         """Weight of imitation at present."""
-        agent = self.config.agent
-        return agent.imitation * max(0.0, 1.0 - self.progress.env_steps / agent.imitation_steps)
+        config = self.config
+        weight, steps = config.agent.imitation, config.agent.imitation_steps
+        if config.initial_policy:
+            weight, steps = config.anchor, config.anchor_steps
+        return weight * max(0.0, 1.0 - self.progress.env_steps / steps)
 
     def _evaluation_is_due(self, before: int, after: int) -> bool:
         interval = self.config.evaluation.interval_steps

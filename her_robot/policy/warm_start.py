@@ -1,7 +1,7 @@
 """A run that begins with a trained policy instead of a random one: `her-robot train TASK --from BUNDLE`.
 
 A bundle holds an actor and its normalisers, and no critics. Those learn first what the policy is worth while the policy
-plays; then the actor follows them.
+plays; then the actor follows them, held back by what the policy would have done, less and less.
 """
 
 import copy
@@ -47,6 +47,7 @@ def begin_with(learner: Learner, bundle: PolicyBundle, network: NetworkConfig) -
     actor = _with_policy(agent.actor, bundle.tensors, learner.contract.action_size)
     state = agent.state()
     agent.restore(state | {name: actor.parameters for name in state if name.endswith("actor.parameters")})
+    learner.anchor = actor
     for name, normalizer in learner.inputs.normalizers.items():
         mean, std = (bundle.tensors[f"normalizer.{name}.{part}"].astype(np.float64) for part in ("mean", "std"))
         normalizer.restore(_SAMPLES * np.concatenate([mean, std**2 + mean**2, [1.0]]))
@@ -80,6 +81,7 @@ def _with_policy(actor: Perceptron, tensors: Mapping[str, np.ndarray], action_si
         if layer.scale is not None and layer.shift is not None:
             _copy(layer.scale, tensors[f"norm{index}.weight"])
             _copy(layer.shift, tensors[f"norm{index}.bias"])
+    actor.refresh()
     return actor
 
 

@@ -24,6 +24,9 @@ TOY = [
 ]
 
 
+GOLDEN = ("observation", "desired_goal")
+
+
 @pytest.fixture
 def shipped():
     return PolicyBundle.load(shipped_bundle("fetch_slide"))
@@ -40,7 +43,7 @@ def _trainer(directory, *overrides, task="fetch_slide"):
 def test_it_acts_as_the_bundle_does(tmp_path, shipped, algorithm, averaged):
     trainer = _trainer(tmp_path, f"agent.algorithm={algorithm}")
     policy = trainer.learner.policy(averaged)
-    observation, goal = (shipped.tensors[f"golden.{name}"] for name in ("observation", "desired_goal"))
+    observation, goal = (shipped.tensors[f"golden.{name}"] for name in GOLDEN)
     np.testing.assert_allclose(
         policy.act(observation, goal, policy.memory()), shipped.act(observation, goal), atol=2e-4
     )
@@ -63,6 +66,22 @@ def test_the_actor_waits_for_its_critics_and_sees_what_it_saw(tmp_path):
     assert all(moved[40].values())
     for name, normalizer in trainer.learner.inputs.normalizers.items():
         torch.testing.assert_close(normalizer.mean, means[name], atol=1e-5, rtol=0)
+
+
+def test_the_actor_is_held_back_by_its_beginning(tmp_path):
+    settings = ["critics_first=0", "total_steps=600", "updates_per_cycle=50", "agent.actor_averaging=0"]
+    observation, goal = (PolicyBundle.load(shipped_bundle("fetch_slide")).tensors[f"golden.{name}"] for name in GOLDEN)
+
+    def moved(anchor):
+        trainer = _trainer(tmp_path / str(anchor), *settings, f"anchor={anchor}")
+        before = trainer.learner.policy()
+        list(trainer.run())
+        after = trainer.learner.policy()
+        actions = [policy.act(observation, goal, policy.memory()) for policy in (before, after)]
+        trainer.close()
+        return np.abs(actions[1] - actions[0]).mean()
+
+    assert moved(1000.0) < 0.5 * moved(0.0)
 
 
 def test_warm_up_is_played_by_the_policy(tmp_path):
@@ -96,6 +115,10 @@ def test_the_command_begins_with_it_and_resumes_without(tmp_path, capsys):
     assert card["training"]["initial_policy"] == "shipped"
     train_command("fetch_slide", out=tmp_path / "run", steps=600, resume=True)
     assert "resuming at 400 steps" in capsys.readouterr().out
+    kept, shipped = (
+        PolicyBundle.load(path) for path in (tmp_path / "run" / "initial_policy", shipped_bundle("fetch_slide"))
+    )
+    np.testing.assert_array_equal(kept.tensors["layer0.weight"], shipped.tensors["layer0.weight"])
     with pytest.raises(BundleError, match="nowhere"):
         train_command("fetch_slide", overrides=[*TOY, "initial_policy=nowhere"], out=tmp_path / "other")
     assert not (tmp_path / "other" / "config.yaml").exists()
