@@ -14,11 +14,9 @@ from her_robot import arrays
 from her_robot.arrays import Array
 from her_robot.contract import ObjectState, RobotState
 from her_robot.domain_rand.distribution import Range
+from her_robot.domain_rand.late_states import KEPT, LateStates
 from her_robot.errors import ConfigurationError
 from her_robot.robot.estimation import PoseTracker
-
-_HISTORY = 8
-"""Control periods of true poses that are kept: the longest latency that can be simulated, less one."""
 
 _DEVIATIONS = (
     "position_bias",
@@ -144,17 +142,17 @@ class Sensing:
         for name in _OF_THE_HAND:
             if getattr(config, name) != getattr(SensingConfig(), name):
                 raise ConfigurationError(f"sensing: {name} is of the hand; it is not simulated for the Fetch")
-        longest = (_HISTORY - 1) * control_period - 1.0 / config.camera_rate
+        longest = (KEPT - 1) * control_period - 1.0 / config.camera_rate
         if config.camera_latency.high > longest:
             raise ValueError(f"camera_latency must not exceed {longest:.3f} s, found {config.camera_latency.high}")
-        longest = (_HISTORY - 2) * control_period
+        longest = (KEPT - 2) * control_period
         if config.grip_latency.high > longest:
             raise ValueError(f"grip_latency must not exceed {longest:.3f} s, found {config.grip_latency.high}")
         self._config, self._rng, self._xp = config, rng, xp
         self._period = control_period
         self._tracker = PoseTracker(num_envs, xp=xp)
         self._nominal = xp.ones(num_envs, dtype=bool)
-        self._steps = xp.zeros(num_envs)
+        self._late = LateStates(num_envs, {"arm": (10,), "position": (3,), "rotation": (3, 3)}, xp)
         self._frame = xp.zeros(num_envs, dtype=int)
         self._phase = xp.zeros(num_envs)
         self._latency = xp.zeros(num_envs)
@@ -170,11 +168,6 @@ class Sensing:
         self._position_drift = _Drift(config.position_drift, config.drift_time, num_envs, rng, xp)
         self._grip_drift = _Drift(config.grip_drift, config.drift_time, num_envs, rng, xp)
         self._grip_latency = xp.zeros(num_envs)
-        # The newest comes first; ages are counted in control periods.
-        self._taken = xp.zeros((_HISTORY, num_envs))
-        self._arm = xp.zeros((_HISTORY, num_envs, 10))
-        self._positions = xp.zeros((_HISTORY, num_envs, 3))
-        self._rotations = xp.zeros((_HISTORY, num_envs, 3, 3))
 
     def reset(self, row: Any, nominal: Any, state: RobotState, config: SensingConfig | None = None) -> dict[str, Any]:
         """Begin an episode of one row, or of several; its object has been in view for a while.
@@ -190,7 +183,6 @@ class Sensing:
         """
         config, rng, xp, shape = config or self._config, self._rng, self._xp, state.grip_position[row].shape[:-1]
         self._nominal[row] = nominal
-        self._steps[row] = 0
         self._phase[row] = rng.uniform(0.0, 1.0 / config.camera_rate, shape)
         self._latency[row] = config.camera_latency.sample(rng, shape)
         self._position_noise[row] = config.position_noise.sample(rng, (*shape, 1))
@@ -205,12 +197,9 @@ class Sensing:
         self._position_drift.reset(row, shape)
         self._grip_drift.reset(row, shape)
         self._grip_latency[row] = config.grip_latency.sample(rng, shape) if config.grip_latency.high else 0.0
-        self._taken[:, row] = -xp.arange(float(_HISTORY)).reshape(-1, *(1,) * len(shape))
-        self._arm[:, row] = _arm_of(state)[row]
+        self._late.reset(row, shape, {name: value[row] for name, value in self._remembered(state).items()})
         self._frame[row] = self._newest_frame(row)
         if state.object is not None:
-            self._positions[:, row] = state.object.position[row]
-            self._rotations[:, row] = state.object.rotation[row]
             seen = xp.zeros_like(self._nominal)
             seen[row] = True
             self._tracker.reset(seen)
@@ -224,12 +213,9 @@ class Sensing:
             state: of all rows.
             periods: how long it lasted, (n,) or one for all, in nominal control periods.
         """
-        self._steps += periods
-        self._taken = self._xp.concatenate([self._steps[None], self._taken[:-1]])
+        self._late.advance(periods, self._remembered(state))
         self._position_drift.advance(periods * self._period)
         self._grip_drift.advance(periods * self._period)
-        if self._config.grip_latency.high:
-            self._arm = self._xp.concatenate([_arm_of(state)[None], self._arm[:-1]])
         if state.object is not None:
             self._watch(state.object, state)
 
@@ -244,7 +230,7 @@ class Sensing:
             measured,
             grip_position=grip_position,
             grip_velocity=measured.grip_velocity + self._config.grip_velocity_noise * noise[1],
-            object=None if state.object is None else self._tracker.state(self._steps * self._period),
+            object=None if state.object is None else self._tracker.state(self._late.now * self._period),
         )
         if self._config.finger_noise or self._config.finger_velocity_noise:
             fingers = self._rng.standard_normal((2, *state.finger_position.shape))
@@ -260,9 +246,7 @@ class Sensing:
 
     def _watch(self, obj: ObjectState, state: RobotState) -> None:
         xp = self._xp
-        self._positions = xp.concatenate([obj.position[None], self._positions[:-1]])
-        self._rotations = xp.concatenate([obj.rotation[None], self._rotations[:-1]])
-        now = self._steps * self._period
+        now = self._late.now * self._period
         begins = self._rng.random(len(now)) < self._occlusion_rate * self._period
         duration = self._config.occlusion_duration.sample(self._rng, len(now))
         self._occluded_until = xp.where(begins, now + duration, self._occluded_until)
@@ -298,14 +282,13 @@ class Sensing:
         yaw = self._yaw_noise * self._rng.standard_normal(len(seen))
         # Noise is drawn for all, so that what one row sees does not depend on what the others see; the rest is not.
         rows = arrays.indices(seen)
-        index, part = self._look_up(rows, self._steps[rows] - captured[rows] / self._period)
-        exact = (1 - part) * self._positions[index, rows] + part * self._positions[index + 1, rows]
-        position, rotation = self._xp.zeros_like(self._positions[0]), self._xp.zeros_like(self._rotations[0])
+        at = self._late.look_up(rows, self._late.now[rows] - captured[rows] / self._period)
+        exact = self._late.between("position", rows, at)
+        position, rotation = self._xp.zeros((len(seen), 3)), self._xp.zeros((len(seen), 3, 3))
         position[rows] = exact + self._position_bias[rows] + self._position_noise[rows] * noise[rows]
         if self._config.position_drift:
             position[rows] += self._position_drift.value[rows]
-        nearest = arrays.to_int(self._xp.round(index + part[:, 0]))
-        rotation[rows] = _about_z(yaw[rows]) @ self._rotations[nearest, rows]
+        rotation[rows] = _about_z(yaw[rows]) @ self._late.nearest("rotation", rows, at)
         self._tracker.update(seen, captured, position, rotation)
 
     def _measured(self, state: RobotState) -> RobotState:
@@ -313,8 +296,7 @@ class Sensing:
         if not self._config.grip_latency.high:
             return state
         rows = self._xp.arange(len(self._nominal))
-        index, part = self._look_up(rows, self._grip_latency / self._period)
-        arm = (1 - part) * self._arm[index, rows] + part * self._arm[index + 1, rows]
+        arm = self._late.between("arm", rows, self._late.look_up(rows, self._grip_latency / self._period))
         grip, velocity, fingers, finger_velocity = arm[:, :3], arm[:, 3:6], arm[:, 6:8], arm[:, 8:]
         return replace(
             state,
@@ -324,17 +306,11 @@ class Sensing:
             finger_velocity=finger_velocity,
         )
 
-    def _look_up(self, rows: Array, age: Array) -> tuple[Array, Array]:
-        """Where in the history rows (k,) were `age` (k,) control periods ago.
-
-        Returns:
-            index (k,) of the entry that is just younger, and how far toward the one after it, (k, 1).
-        """
-        ages = self._steps[rows] - self._taken[:, rows]
-        age = self._xp.clip(self._xp.clip(age, 0.0, None), None, ages[-1] - 0.001)
-        index = (ages <= age).sum(axis=0) - 1
-        younger, older = ages[index, self._xp.arange(len(rows))], ages[index + 1, self._xp.arange(len(rows))]
-        return index, ((age - younger) / (older - younger))[:, None]
+    def _remembered(self, state: RobotState) -> dict[str, Array]:
+        """What is needed of it later, by name."""
+        values = {"arm": _arm_of(state)} if self._config.grip_latency.high else {}
+        obj = state.object
+        return values if obj is None else {**values, "position": obj.position, "rotation": obj.rotation}
 
     def _drawn(self, row: int) -> dict[str, Any]:
         return {
@@ -352,7 +328,7 @@ class Sensing:
 
     def _newest_frame(self, row) -> Array:
         """Index of the newest image that has arrived; negative for one taken before the episode."""
-        arrived = self._steps[row] * self._period - self._latency[row] - self._phase[row]
+        arrived = self._late.now[row] * self._period - self._latency[row] - self._phase[row]
         return arrays.to_int(self._xp.floor(arrived * self._config.camera_rate + 1e-9))
 
 

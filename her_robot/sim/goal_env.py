@@ -178,7 +178,7 @@ class BatchedGoalEnv(VectorEnv):
         self._physics = Physics(preset.physics, task.model, models, rng, start_rng, period)
         if isinstance(self.contract, HandContract):
             self._actuation = Actuation(preset.actuation, size, rng, period, self.contract.action_size, False)
-            self._sensing = HandSensing(preset.sensing, size, rng)
+            self._sensing = HandSensing(preset.sensing, size, period, rng)
         else:
             self._actuation = Actuation(preset.actuation, size, rng, period)
             self._sensing = Sensing(preset.sensing, size, period, rng)

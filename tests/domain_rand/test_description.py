@@ -14,7 +14,7 @@ from her_robot.sim.hand_tasks import hand_task
 from her_robot.sim.tasks import fetch_task
 
 PRESETS = sorted(path.stem for path in (share_directory() / "config" / "randomization").glob("*.yaml"))
-OF_THE_HAND = "dactyl", "hand", "hand_reach"
+OF_THE_HAND = "dactyl", "hand", "hand_block", "hand_reach"
 NO_DRAW = {"camera_position", "gripper_clearance", "drift_time", "blind_finger"}
 """Fields of the sensing section that say how others act."""
 

@@ -238,7 +238,7 @@ def test_dactyl_draws_what_is_published_and_an_episode_runs(task):
 
 
 def test_what_a_hand_cannot_have_randomised_is_refused():
-    with pytest.raises(ConfigurationError, match="camera_latency is not simulated for the hand"):
+    with pytest.raises(ConfigurationError, match="yaw_noise is not simulated for the hand"):
         BatchedGoalEnv("hand_block", 1, randomization=load_preset("robot_loop"))
     with pytest.raises(ConfigurationError, match="finger_speed is of a gripper; a hand has none"):
         BatchedGoalEnv("hand_block", 1, randomization=load_preset("robot_loop_pick"))

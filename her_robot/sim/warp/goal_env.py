@@ -136,7 +136,7 @@ class WarpGoalEnv:
             if isinstance(self.contract, HandContract):
                 size = self.contract.action_size
                 self._actuation = Actuation(preset.actuation, count, rng, period, size, has_gripper=False, xp=xp)
-                self._sensing = HandSensing(preset.sensing, count, rng, xp)
+                self._sensing = HandSensing(preset.sensing, count, period, rng, xp)
             else:
                 self._actuation = Actuation(preset.actuation, count, rng, period, xp=xp)
                 self._sensing = Sensing(preset.sensing, count, period, rng, xp)
