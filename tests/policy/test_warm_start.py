@@ -108,6 +108,18 @@ def test_all_shipped_policies_can_be_begun_with(tmp_path):
         _trainer(tmp_path / task, *older.get(task, []), task=task).close()
 
 
+def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
+    settings = ["critics_first=10"]
+    whole = _trainer(tmp_path / "whole", *settings, "total_steps=800")
+    list(_trainer(tmp_path / "parts", *settings, "total_steps=600").run())
+    resumed = _trainer(tmp_path / "parts", *settings, "total_steps=800")
+    resumed.resume()
+    for trainer in (whole, resumed):
+        list(trainer.run())
+    for name, tensor in whole.learner.agent.state().items():
+        assert torch.equal(tensor, resumed.learner.agent.state()[name]), name
+
+
 def test_the_command_begins_with_it_and_resumes_without(tmp_path, capsys):
     toy = [*TOY[:-1], "exploration.quiet_episodes=0.5", "critics_first=1000"]
     train_command("fetch_slide", overrides=[*toy, "initial_policy=shipped"], out=tmp_path / "run", steps=400)
