@@ -11,19 +11,16 @@ import numpy as np
 from her_robot import rotations
 from her_robot.contract import HandContract, HandObjectContract
 from her_robot.contract.hand import FINGERTIPS, JOINTS
-from her_robot.robot.estimation import VelocityFilter
 from her_robot.robot.hand_joints import FloatSequence, HandJoints
 from her_robot.robot.hand_kinematics import HandKinematics
 from her_robot.robot.hand_object import HandObjectTracker
 from her_robot.robot.hand_profile import HandProfile
+from her_robot.robot.measured_inputs import MeasuredInputs
 from her_robot.rotations import to_matrix
 
 
-class HandMeasurements:
-    """The newest measurements of one hand.
-
-    What cannot be used is refused with a reason, and the reason stays until good measurements of its kind come.
-    """
+class HandMeasurements(MeasuredInputs):
+    """The newest measurements of one hand. A goal is a command, and stands until the next."""
 
     def __init__(
         self, contract: HandContract, profile: HandProfile, joints: HandJoints, kinematics: HandKinematics
@@ -33,27 +30,16 @@ class HandMeasurements:
         self._base_rotation = to_matrix(self._base_quaternion)
         self._base_position = np.array(profile.base_position)
         self._reach = kinematics.reach()
-        self._velocity_filter = VelocityFilter()
         self.object = HandObjectTracker() if isinstance(contract, HandObjectContract) else None
         """Where the object is, in the policy's world; None in tasks without one."""
-        self.reset()
+        super().__init__(profile.timing)
 
     def reset(self) -> None:
-        """Forget everything."""
-        self.joint_problem = "no joint states yet"
-        """Why the newest joint states cannot be used; empty if they can."""
+        super().reset()
         self.positions = np.zeros(len(JOINTS))
         """In the order of the contract (24,) [rad]."""
         self.velocities = np.zeros(len(JOINTS))
         """In the order of the contract (24,) [rad/s]."""
-        self.goal: np.ndarray | None = None
-        """As the contract has it, in the policy's world: where the fingertips shall be (15,) [m], or the pose that the
-        object shall have (7,); None before the first."""
-        self._joint_time = self._goal_time = -np.inf
-        self._goal_problem = self._object_problem = ""
-        self._velocity_filter.reset()
-        if self.object is not None:
-            self.object.reset()
 
     def observe_joints(
         self, time: float, names: Sequence[str], positions: FloatSequence, velocities: FloatSequence = ()
@@ -137,34 +123,16 @@ class HandMeasurements:
         of = "the fingertips" if self.object is None else "the object"
         return f"no goal for {of} yet" if self.goal is None else ""
 
-    def refuse_those_of_another_clock(self, now: float) -> None:
-        """Forget joint states, and an object, that are stamped ahead of `now` [s]: they would never grow old."""
-        tolerance = self._profile.timing.clock_tolerance
-        reason = "{} stamped {:.2f} s ahead of this node's clock: do sender and node use the same clock?"
-        if (ahead := self._joint_time - now) > tolerance:
-            self.joint_problem = reason.format("joint states are", ahead)
-            self._joint_time = -np.inf
-            self._velocity_filter.reset()
-        if self.object is not None and (ahead := -self.object.age(now)) > tolerance:
-            self._object_problem = reason.format("the object is", ahead)
-            self.object.reset()
-
-    def problem(self, now: float) -> str:
-        """Why no joint may move on these measurements; empty if they may."""
-        age, limit = now - self._joint_time, self._profile.timing.joint_states_timeout
-        if self.joint_problem:
-            return self.joint_problem
-        if age > limit:
-            return f"joint states are {age:.2f} s old (at most {limit} s)"
-        return self._goal_problem or self._object_problem
-
     def stale(self, now: float) -> str:
-        """Whether the object has not been seen for too long for a policy to go on; empty if not. A goal is a command,
-        and stands until the next."""
-        limit = self._profile.timing.object_timeout
+        """Whether the object has not been seen for too long for a policy to go on; empty if not."""
+        limit = self._timing.object_timeout
         if self.object is not None and (age := self.object.age(now)) > limit:
             return f"no camera has seen the object for {age:.2f} s (at most {limit} s)"
         return ""
+
+    def _forget_object(self) -> None:
+        if self.object is not None:
+            self.object.reset()
 
     def _wrong_frame(self, what: str, frame: str) -> str:
         wanted = self._profile.base_frame

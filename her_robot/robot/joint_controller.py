@@ -8,13 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
 from her_robot.contract import goal_distance
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.policy.episode_memory import EpisodeMemory
+from her_robot.robot.measured_inputs import MeasuredInputs
 from her_robot.robot.safety import JointCommand, SafetyFilter
 
 _LONGEST_PAUSE = 3.5
@@ -38,27 +38,6 @@ class Command:
     begins when it arrives: its time is not to be trusted to clocks that may disagree."""
     latency_ms: dict[str, float] = field(default_factory=dict)
     """Time that each stage took: estimate, policy, inverse_kinematics (of an arm), safety."""
-
-
-class MeasuredInputs(Protocol):
-    """What a controller asks of what it was told last."""
-
-    joint_problem: str
-    """Why the newest joint states cannot be used; empty if they can."""
-
-    def reset(self) -> None:
-        """Forget everything."""
-
-    def refuse_those_of_another_clock(self, now: float) -> None:
-        """Forget what is stamped ahead of `now` [s]: it would never grow old."""
-
-    def problem(self, now: float) -> str:
-        """Why nothing may move on these measurements; empty if it may."""
-        ...
-
-    def stale(self, now: float) -> str:
-        """What is too old for a policy to go on; empty if nothing is."""
-        ...
 
 
 class JointController(ABC):

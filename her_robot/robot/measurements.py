@@ -9,15 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from her_robot.contract import Contract
-from her_robot.robot.estimation import PoseTracker, VelocityFilter
+from her_robot.robot.estimation import PoseTracker
+from her_robot.robot.measured_inputs import MeasuredInputs
 from her_robot.robot.profile import RobotProfile
 
 
-class Measurements:
-    """The newest measurements of one robot.
-
-    What cannot be used is refused with a reason, and the reason stays until good measurements of its kind come.
-    """
+class Measurements(MeasuredInputs):
+    """The newest measurements of one arm."""
 
     def __init__(
         self, contract: Contract, profile: RobotProfile, joint_offsets: np.ndarray, base_to_world: np.ndarray
@@ -32,15 +30,12 @@ class Measurements:
         self._contract, self._profile = contract, profile
         self._joint_offsets, self._base_to_world = joint_offsets, base_to_world
         self._wanted = (*profile.joint_names, *profile.gripper.joints)
-        self._velocity_filter = VelocityFilter()
         self.object = PoseTracker()
         """Where the object is, in the policy's world."""
-        self.reset()
+        super().__init__(profile.timing)
 
     def reset(self) -> None:
-        """Forget everything."""
-        self.joint_problem = "no joint states yet"
-        """Why the newest joint states cannot be used; empty if they can."""
+        super().reset()
         self.positions = np.zeros(len(self._profile.joints))
         """Of the arm's joints (n,) [rad]."""
         self.velocities = np.zeros_like(self.positions)
@@ -49,12 +44,6 @@ class Measurements:
         """Finger positions (2,) [m]."""
         self.finger_velocities = np.zeros(2)
         """Finger velocities (2,) [m/s]."""
-        self.goal: np.ndarray | None = None
-        """The goal in the policy's world (3,) [m]; None before the first."""
-        self._joint_time = self._goal_time = -np.inf
-        self._object_problem = self._goal_problem = ""
-        self._velocity_filter.reset()
-        self.object.reset()
 
     def observe_joints(
         self, time: float, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float] = ()
@@ -126,32 +115,12 @@ class Measurements:
         return float(self.object.lost_for(now)[0]) if self._contract.has_object else 0.0
 
     def refuse_those_of_another_clock(self, now: float) -> None:
-        """Forget what is stamped ahead of `now`: it would never grow old."""
-        ahead = {name: -age for name, age in self.ages(now).items()}
-        reason = "{} stamped {:.2f} s ahead of this node's clock: do sender and node use the same clock?"
-        if ahead["joint_states"] > self._profile.timing.clock_tolerance:
-            self.joint_problem = reason.format("joint states are", ahead["joint_states"])
-            self._joint_time = -np.inf
-            self._velocity_filter.reset()
-        if ahead["object"] > self._profile.timing.clock_tolerance:
-            self._object_problem = reason.format("the object is", ahead["object"])
-            self.object.reset()
-        if ahead["goal"] > self._profile.timing.clock_tolerance:
-            self._goal_problem = reason.format("the goal is", ahead["goal"])
-            self.goal, self._goal_time = None, -np.inf
-
-    def problem(self, now: float) -> str:
-        """Why no arm may move on these measurements; empty if it may. An object or a goal may be unseen or old."""
-        age, limit = self.ages(now)["joint_states"], self._profile.timing.joint_states_timeout
-        if self.joint_problem:
-            return self.joint_problem
-        if age > limit:
-            return f"joint states are {age:.2f} s old (at most {limit} s)"
-        return self._goal_problem or self._object_problem
+        super().refuse_those_of_another_clock(now)
+        self._refuse_goal_of_another_clock(now)
 
     def stale(self, now: float) -> str:
         """Which of goal and object is too old for a policy to go on; empty if none is."""
-        goal_age, lost_for, timing = self.ages(now)["goal"], self.lost_for(now), self._profile.timing
+        goal_age, lost_for, timing = self.ages(now)["goal"], self.lost_for(now), self._timing
         if goal_age > timing.goal_timeout:
             return f"the goal was seen {goal_age:.2f} s ago (at most {timing.goal_timeout} s)"
         if lost_for > timing.object_timeout:
@@ -164,3 +133,6 @@ class Measurements:
         if self._contract.has_object and not np.isfinite(self.object.age(0.0)[0]):
             unseen.append("object")
         return unseen
+
+    def _forget_object(self) -> None:
+        self.object.reset()
