@@ -192,7 +192,7 @@ def _add_evaluate(commands) -> None:
         type=float,
         default=1.0,
         metavar="S",
-        help="how much simulated robots differ from `fetch`: 0 (not at all) ... 2; default: 1",
+        help="how much simulated robots differ from `fetch` or `shadow_hand`: 0 (not at all) ... 2; default: 1",
     )
     loop.add_argument(
         "--faults",

@@ -10,7 +10,7 @@ from rosbags.typesys import Stores, get_typestore
 from her_robot.evaluation.recording import Recording
 from her_robot.identification.excitation import excitation
 from her_robot.robot.profile import RobotProfile
-from her_robot.sim.robot import SimulatedRobot, SimulatedRobotConfig, load_simulated_robot
+from her_robot.sim.robot import ARMS, SimulatedRobot, SimulatedRobotConfig
 from her_robot.sim.scene import JointControlConfig
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
@@ -24,7 +24,7 @@ DELAY_S = 0.03
 
 def altered_robot(noisy: bool) -> SimulatedRobotConfig:
     """A robot whose servos and delay differ from the shipped one's."""
-    shipped = load_simulated_robot("fetch")
+    shipped = ARMS.load("fetch")
     altered = replace(shipped, scene=replace(shipped.scene, joint_control=SERVO), command_delay=DELAY_S)
     return altered if noisy else replace(altered, encoder_noise=0.0, velocity_noise=0.0)
 

@@ -11,7 +11,7 @@ from her_robot.robot.joint_controller import Command
 from her_robot.robot.profile import load_profile
 from her_robot.robot.scene_estimate import SceneEstimator
 from her_robot.sim.machine import JointMeasurement
-from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
+from her_robot.sim.robot import ARMS, SimulatedRobot
 from her_robot.sim.sensors import CameraImage, SensorStream
 
 _STARTUP_STEPS = 400
@@ -32,7 +32,7 @@ class DeployedLoop:
             HerRobotError: any of them is unknown or does not fit.
         """
         task = bundle.contract.task
-        self.robot = SimulatedRobot(load_simulated_robot(robot), task)
+        self.robot = SimulatedRobot(ARMS.load(robot), task)
         self._sensors = SensorStream(self.robot, real_time=False)
         calibrated = load_calibration(calibration, task)
         self._estimator = SceneEstimator(calibrated, bundle.contract)

@@ -26,9 +26,9 @@ from her_robot.evaluation.randomization_cost import Cost, measure_cost
 from her_robot.evaluation.report import write_json
 from her_robot.sim import hand_scene, scene
 from her_robot.sim.goal_env import BatchedGoalEnv
-from her_robot.sim.hand_robot import load_simulated_hand
+from her_robot.sim.hand_robot import HANDS
 from her_robot.sim.hand_view import HandView
-from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
+from her_robot.sim.robot import ARMS, SimulatedRobot
 
 _NUM_ENVS = 50
 _SHEET_ROWS, _SHEET_COLUMNS = 3, 4
@@ -167,9 +167,9 @@ def _before_a_camera(task: str, preset: RandomizationPreset, seed: int) -> tuple
     """The shipped robot in scenes that look as the preset says, and its camera's name."""
     width, height = _TILE
     if isinstance(contract_of(task), HandContract):
-        camera = replace(load_simulated_hand("shadow_hand").camera, width=width, height=height)
+        camera = replace(HANDS.load("shadow_hand").camera, width=width, height=height)
         return HandView(task, preset, camera), hand_scene.CAMERA
-    config = load_simulated_robot("fetch")
+    config = ARMS.load("fetch")
     yaw = max(abs(preset.object_yaw.low), abs(preset.object_yaw.high))
     camera = replace(config.camera, width=width, height=height)
     config = replace(config, rendering=preset.rendering, camera=camera, object_yaw=yaw)

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from her_robot.configuration import to_mapping, write_atomically
-from her_robot.contract import FetchContract, contract_of
+from her_robot.contract import Contract, FetchContract, contract_of
 from her_robot.errors import ConfigurationError, LoopError
 from her_robot.evaluation.commands import load_bundle, loop_options
 from her_robot.evaluation.console import EpisodeProgress
+from her_robot.evaluation.distance import written
 from her_robot.evaluation.episodes import FIRST_SEED, Evaluation, seeds_from
 from her_robot.evaluation.fault_runs import FaultRow, play_faults
 from her_robot.evaluation.faults import load_faults, shipped_faults
@@ -22,8 +23,9 @@ from her_robot.evaluation.junit import write_junit
 from her_robot.evaluation.loop import evaluate_in_loop
 from her_robot.evaluation.page import Section
 from her_robot.evaluation.report import prepare_directory, write_report
-from her_robot.sim.differences import Difference, check_severity
-from her_robot.sim.robot import load_simulated_robot, load_variant, simulated_robots, variants
+from her_robot.sim.differences import Difference, Fleet, check_severity
+from her_robot.sim.hand_robot import HANDS
+from her_robot.sim.robot import ARMS
 
 
 def evaluate_robots(options: argparse.Namespace) -> int:
@@ -32,10 +34,10 @@ def evaluate_robots(options: argparse.Namespace) -> int:
     Raises:
         HerRobotError: an unknown robot, or an option that cannot be.
     """
-    _check_is_arm(options.task, "--robots")
-    names = _named(options.robots, simulated_robots(), "--robots")
+    fleet = fleet_of(options.task)
+    names = _named(options.robots, fleet.names(), "--robots")
     for name in names:
-        load_simulated_robot(name, options.severity)
+        fleet.load(name, options.severity)
     bundle = load_bundle(options.task, options.policy)
     episodes = 50 if options.episodes is None else options.episodes
     first_seed = FIRST_SEED if options.seed is None else options.seed
@@ -54,7 +56,7 @@ def evaluate_robots(options: argparse.Namespace) -> int:
         rows.append(robot_row(name, result.evaluation))
         console.print(f"{name}: {rows[-1]['successes']} of {rows[-1]['episodes']}")
     title = f"{options.task} on simulated robots, severity {options.severity:g}"
-    console.print(_robots_table(title, rows))
+    console.print(_robots_table(title, rows, bundle.contract))
     matrix = {"task": options.task, "policy": str(bundle.path), "severity": options.severity, "robots": rows}
     _write(matrix, directory / "robots.json", options.json, console)
     if sections:
@@ -71,7 +73,8 @@ def evaluate_faults(options: argparse.Namespace) -> int:
         HerRobotError: an unknown fault, or an option that cannot be.
         LoopError: the loop broke, in a way that no fault explains.
     """
-    _check_is_arm(options.task, "--faults")
+    if not isinstance(contract_of(options.task), FetchContract):
+        raise ConfigurationError(f"--faults: they are of an arm, and {options.task} is of a hand")
     names = _named(options.faults, shipped_faults(), "--faults")
     schedules = {name: load_faults(name) for name in names}
     bundle = load_bundle(options.task, options.policy)
@@ -98,14 +101,13 @@ def evaluate_faults(options: argparse.Namespace) -> int:
     return int(not result["ok"])
 
 
-def _check_is_arm(task: str, option: str) -> None:
-    """
+def fleet_of(task: str) -> Fleet:
+    """The simulated robots that do a task.
+
     Raises:
         UnknownNameError: no such task.
-        ConfigurationError: a task of another robot.
     """
-    if not isinstance(contract_of(task), FetchContract):
-        raise ConfigurationError(f"{option}: the simulated robots and faults are of an arm, and {task} is not")
+    return ARMS if isinstance(contract_of(task), FetchContract) else HANDS
 
 
 def print_robots(severity: float) -> None:
@@ -113,17 +115,18 @@ def print_robots(severity: float) -> None:
     check_severity(severity)
     console = Console()
     console.print(f"At severity {severity:g}:")
-    for name in simulated_robots():
-        if name not in variants():
-            console.print(f"[bold]{name}[/]  what the others differ from")
-            continue
-        variant = load_variant(name)
-        console.print(f"[bold]{name}[/]  {variant.description}")
-        if variant.combine:
-            continue
-        base = to_mapping(load_simulated_robot(variant.base))
-        for value, difference in variant.differences.items():
-            console.print(f"  {_difference(base, value, difference, severity)}")
+    for fleet in (ARMS, HANDS):
+        for name in fleet.names():
+            if name not in fleet.variants():
+                console.print(f"[bold]{name}[/]  what the others differ from")
+                continue
+            variant = fleet.variant(name)
+            console.print(f"[bold]{name}[/]  {variant.description}")
+            if variant.combine:
+                continue
+            base = to_mapping(fleet.load(variant.base))
+            for value, difference in variant.differences.items():
+                console.print(f"  {_difference(base, value, difference, severity)}")
 
 
 def print_faults() -> None:
@@ -165,7 +168,7 @@ def _write(result: dict[str, Any], path: Path, json_file: Path | None, console: 
     console.print(f"report: {path}")
 
 
-def _robots_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
+def _robots_table(title: str, rows: Sequence[dict[str, Any]], contract: Contract) -> Table:
     table = Table(title=title, box=None, padding=(0, 2), title_justify="left")
     for heading in ("robot", "reached", "rate", "95 % interval", "final distance", "holds", ""):
         table.add_column(heading, no_wrap=heading == "robot")
@@ -179,7 +182,7 @@ def _robots_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
             f"{row['successes']} of {row['episodes']}",
             f"{row['success_rate']:.2f}",
             f"{low:.2f} ... {high:.2f}",
-            f"median {1000 * row['final_distance']['p50']:.0f} mm",
+            f"median {written(row['final_distance']['p50'], contract, digits=0)}",
             str(row["safety"]["holds"]),
             "the loop broke" if row["failure"] else "",
         )

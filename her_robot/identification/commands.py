@@ -15,7 +15,7 @@ from her_robot.identification.presets import write_preset, write_simulated_robot
 from her_robot.identification.recording import describe
 from her_robot.identification.report import plot, print_identification, summary
 from her_robot.robot.profile import load_profile
-from her_robot.sim.robot import load_simulated_robot
+from her_robot.sim.robot import ARMS
 
 _POSE_TASK = "fetch_reach"
 
@@ -30,7 +30,7 @@ def identify_command(options: argparse.Namespace) -> int:
             "--bag FILE is needed: an MCAP file or a rosbag2 folder; --excite FILE writes a motion"
         )
     profile = load_profile(options.robot)
-    config = load_simulated_robot(options.start)
+    config = ARMS.load(options.start)
     parts = read_recording(options.bag, profile, options.command_topic)
     console.print(f"{options.bag.name}: {describe(parts)}")
     with console.status("") as status:

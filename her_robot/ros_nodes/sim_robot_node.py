@@ -25,10 +25,10 @@ from her_robot.ros_nodes import conversions
 from her_robot.ros_nodes.running import run
 from her_robot.sim.block_hand import BlockHand
 from her_robot.sim.faults import FaultySensors, parse_faults
-from her_robot.sim.hand_robot import FingertipTruth, ObjectTruth, ReachingHand, SimulatedHand, load_simulated_hand
+from her_robot.sim.hand_robot import HANDS, FingertipTruth, ObjectTruth, ReachingHand, SimulatedHand
 from her_robot.sim.machine import JointMeasurement, camera_frame, camera_topic
 from her_robot.sim.pacing import Pacer
-from her_robot.sim.robot import GroundTruth, SimulatedRobot, load_simulated_robot
+from her_robot.sim.robot import ARMS, GroundTruth, SimulatedRobot
 from her_robot.sim.sensors import CameraImage, SensorStream
 
 _MODES = ("real_time", "lockstep")
@@ -242,8 +242,8 @@ def simulated_robot(name: str, task: str, severity: float, seed: int) -> Simulat
     contract = contract_of(task)
     if isinstance(contract, HandContract):
         hand = BlockHand if contract.has_object else ReachingHand
-        return hand(load_simulated_hand(name), task, seed)
-    return SimulatedRobot(load_simulated_robot(name, severity), task, seed)
+        return hand(HANDS.load(name, severity), task, seed)
+    return SimulatedRobot(ARMS.load(name, severity), task, seed)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -1,10 +1,10 @@
 """Simulated robots described by how they differ from another one, with one dial for how much."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
 
-from her_robot import configuration
+from her_robot import configuration, resources
 from her_robot.errors import ConfigurationError, UnknownNameError
 
 LARGEST_SEVERITY = 2.0
@@ -42,11 +42,6 @@ class Variant:
     """By the value's name; dots reach into sections, as in `scene.friction`."""
     combine: tuple[str, ...] = ()
     """Variants whose differences it has too."""
-
-
-def is_variant(data: Mapping[str, Any]) -> bool:
-    """Whether a file's content describes a variant, rather than a whole robot."""
-    return "base" in data
 
 
 def check_severity(severity: float) -> None:
@@ -96,3 +91,76 @@ def _real_names(values: Mapping[str, Any], prefix: str = "") -> list[str]:
         elif isinstance(value, float):
             names.append(prefix + name)
     return names
+
+
+C = TypeVar("C")
+"""Configuration of a simulated robot."""
+
+
+@dataclass(frozen=True)
+class Fleet(Generic[C]):
+    """The simulated robots of one kind: files, some of them variants of others."""
+
+    directory: str
+    """Where the shipped ones are."""
+    kind: str
+    """What they are, for people."""
+    config: type[C]
+    """What describes one of them."""
+
+    def load(self, name: str, severity: float = 1.0) -> C:
+        """A shipped simulated robot by name, or one from a YAML file by its path.
+
+        Args:
+            name: of the robot.
+            severity: how much a robot that is described by its differences differs, 0 (not at all) ... 2.
+
+        Raises:
+            UnknownNameError: no such robot, or a difference in a value that there is not.
+            ConfigurationError: the file holds something else, or an impossible severity.
+        """
+        path = resources.named_file(self.directory, name, self.kind)
+        check_severity(severity)
+        if not _is_variant(configuration.read_yaml(path)):
+            return configuration.load(self.config, path)
+        variant = self.variant(name)
+        base = configuration.to_mapping(self.load(variant.base))
+        changed = with_differences(base, variant.differences, severity, str(path))
+        return configuration.build(self.config, changed, str(path))
+
+    def variant(self, name: str) -> Variant:
+        """How a simulated robot differs from its base, with the differences of all that it combines.
+
+        Raises:
+            UnknownNameError: no such robot.
+            ConfigurationError: the file holds something else, or combines variants of another base.
+        """
+        path = resources.named_file(self.directory, name, self.kind)
+        variant = configuration.load(Variant, path)
+        differences: dict[str, Difference] = {}
+        for part in variant.combine:
+            combined = configuration.load(Variant, resources.named_file(self.directory, part, self.kind))
+            if combined.base != variant.base or combined.combine:
+                raise ConfigurationError(f"{path}: combine: {part} must be a plain variant of {variant.base}")
+            if twice := differences.keys() & combined.differences:
+                raise ConfigurationError(f"{path}: combine: more than one has {', '.join(sorted(twice))}")
+            differences |= combined.differences
+        return replace(variant, differences=differences | variant.differences)
+
+    def names(self) -> list[str]:
+        """Names of all shipped simulated robots, the ones that others differ from first."""
+        differing = self.variants()
+        return [name for name in self._shipped() if name not in differing] + differing
+
+    def variants(self) -> list[str]:
+        """Names of all shipped simulated robots that are described by how they differ from another one."""
+        paths = {name: resources.named_file(self.directory, name, self.kind) for name in self._shipped()}
+        return [name for name, path in paths.items() if _is_variant(configuration.read_yaml(path))]
+
+    def _shipped(self) -> list[str]:
+        return sorted(path.stem for path in (resources.share_directory() / self.directory).glob("*.yaml"))
+
+
+def _is_variant(data: Mapping[str, Any]) -> bool:
+    """Whether a file's content describes a variant, rather than a whole robot."""
+    return "base" in data

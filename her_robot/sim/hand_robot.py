@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 import mujoco
 import numpy as np
 
-from her_robot import configuration, resources
 from her_robot.contract import HandContract
 from her_robot.contract.hand import FINGERTIPS, JOINTS
 from her_robot.errors import ConfigurationError
@@ -20,6 +19,7 @@ from her_robot.robot.hand_joints import ACTUATORS, HandJoints
 from her_robot.robot.hand_profile import load_hand_profile
 from her_robot.rotations import to_matrix
 from her_robot.sim.camera import OPTICAL_FROM_GL, CameraConfig
+from her_robot.sim.differences import Fleet
 from her_robot.sim.hand_scene import HAND_CAMERA, ONLOOKER, HandSceneConfig, ViewConfig, compile_hand_scene
 from her_robot.sim.hand_tasks import HandReachTask, hand_task
 from her_robot.sim.machine import JointMeasurement, SimulatedMachine, camera_in_model
@@ -87,15 +87,8 @@ class ObjectTruth:
 HandTruth = FingertipTruth | ObjectTruth
 
 
-def load_simulated_hand(name: str) -> SimulatedHandConfig:
-    """A shipped simulated hand by name, or one from a YAML file by its path.
-
-    Raises:
-        UnknownNameError: no such hand.
-        ConfigurationError: the file holds something else.
-    """
-    path = resources.named_file("config/simulated_hands", name, "simulated hand")
-    return configuration.load(SimulatedHandConfig, path)
+HANDS = Fleet("config/simulated_hands", "simulated hand", SimulatedHandConfig)
+"""All simulated hands."""
 
 
 class SimulatedHand(SimulatedMachine):

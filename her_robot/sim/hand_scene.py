@@ -79,6 +79,15 @@ class HandSceneConfig:
     """Servos of fingers and thumb."""
     wrist: HandServoConfig = field(default_factory=lambda: HandServoConfig(40.0, 2.0, 0.02))
     """Servos of the wrist."""
+    object_mass: float = 1.0
+    """Of what is in the hand, as a factor on Gymnasium-Robotics'."""
+    friction: float = 1.0
+    """Sliding friction of fingers, palm and object, as a factor on Gymnasium-Robotics'."""
+
+    def __post_init__(self) -> None:
+        for name in ("object_mass", "friction"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(f"{name} must be above 0, found {getattr(self, name)}")
 
     def servo(self, joint: str) -> HandServoConfig:
         """The servo of a joint, by its name in the contract."""
@@ -105,11 +114,16 @@ def compile_hand_scene(
     """
     spec = load_spec(profile.model.file if block is None else _BLOCK_MODEL)
     _make_servos(spec, profile, config)
+    for geom in spec.geoms:
+        geom.friction[0] *= config.friction
     if block is None:
         for name in _DECORATION_SITES:
             spec.delete(spec.site(name))
     else:
         _dress_block(spec, block)
+        for geom in spec.body(OBJECT).geoms:
+            geom.mass *= config.object_mass
+            geom.density *= config.object_mass
     add_cameras(spec, views, width, height)
     # Servos may be stiffer than an explicit integration of their damping could stand.
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST

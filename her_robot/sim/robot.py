@@ -6,20 +6,18 @@ What a scorer may know and a policy may not is in `ground_truth`.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import mujoco
 import numpy as np
 
-from her_robot import configuration, resources
 from her_robot.contract import contract_of
 from her_robot.domain_rand.rendering import Appearance, RenderingConfig, Table
-from her_robot.errors import ConfigurationError
 from her_robot.robot.calibration import load_markers
 from her_robot.robot.profile import load_profile
 from her_robot.sim.camera import OPTICAL_FROM_GL, CameraConfig
-from her_robot.sim.differences import Difference, Variant, check_severity, is_variant, with_differences
+from her_robot.sim.differences import Fleet
 from her_robot.sim.machine import JointMeasurement, SimulatedMachine
 from her_robot.sim.scene import CAMERA, GOAL_TILE, HEAD_CAMERA, OBJECT, TABLE, SceneConfig, compile_scene, table_top
 from her_robot.sim.tasks import fetch_task
@@ -91,64 +89,8 @@ class GroundTruth:
         return self.grip_position if self.object_position is None else self.object_position
 
 
-def load_simulated_robot(name: str, severity: float = 1.0) -> SimulatedRobotConfig:
-    """A shipped simulated robot by name, or one from a YAML file by its path.
-
-    Args:
-        name: of the robot.
-        severity: how much a robot that is described by its differences differs, 0 (not at all) ... 2.
-
-    Raises:
-        UnknownNameError: no such robot, or a difference in a value that there is not.
-        ConfigurationError: the file holds something else, or an impossible severity.
-    """
-    path = resources.named_file("config/simulated_robots", name, "simulated robot")
-    check_severity(severity)
-    if not is_variant(configuration.read_yaml(path)):
-        return configuration.load(SimulatedRobotConfig, path)
-    variant = load_variant(name)
-    base = configuration.to_mapping(load_simulated_robot(variant.base))
-    return configuration.build(
-        SimulatedRobotConfig, with_differences(base, variant.differences, severity, str(path)), str(path)
-    )
-
-
-def load_variant(name: str) -> Variant:
-    """How a simulated robot differs from its base, with the differences of all that it combines.
-
-    Raises:
-        UnknownNameError: no such robot.
-        ConfigurationError: the file holds something else, or combines variants of another base.
-    """
-    path = resources.named_file("config/simulated_robots", name, "simulated robot")
-    variant = configuration.load(Variant, path)
-    differences: dict[str, Difference] = {}
-    for part in variant.combine:
-        combined = configuration.load(Variant, resources.named_file("config/simulated_robots", part, "simulated robot"))
-        if combined.base != variant.base or combined.combine:
-            raise ConfigurationError(f"{path}: combine: {part} must be a plain variant of {variant.base}")
-        if twice := differences.keys() & combined.differences:
-            raise ConfigurationError(f"{path}: combine: more than one has {', '.join(sorted(twice))}")
-        differences |= combined.differences
-    return replace(variant, differences=differences | variant.differences)
-
-
-def simulated_robots() -> list[str]:
-    """Names of all shipped simulated robots, the ones that others differ from first."""
-    differing = variants()
-    return [name for name in _shipped_names() if name not in differing] + differing
-
-
-def variants() -> list[str]:
-    """Names of all shipped simulated robots that are described by how they differ from another one."""
-    paths = {
-        name: resources.named_file("config/simulated_robots", name, "simulated robot") for name in _shipped_names()
-    }
-    return [name for name, path in paths.items() if is_variant(configuration.read_yaml(path))]
-
-
-def _shipped_names() -> list[str]:
-    return sorted(path.stem for path in (resources.share_directory() / "config/simulated_robots").glob("*.yaml"))
+ARMS = Fleet("config/simulated_robots", "simulated robot", SimulatedRobotConfig)
+"""All simulated arms."""
 
 
 class SimulatedRobot(SimulatedMachine):

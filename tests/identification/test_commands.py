@@ -8,7 +8,7 @@ from recorded_robot import DELAY_S, SERVO
 
 from her_robot.cli import main
 from her_robot.domain_rand.preset import load_preset
-from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
+from her_robot.sim.robot import ARMS, SimulatedRobot
 
 
 def test_from_a_recording_to_a_simulated_robot_and_a_preset(recorded, profile, tmp_path, capsys):
@@ -29,7 +29,7 @@ def test_from_a_recording_to_a_simulated_robot_and_a_preset(recorded, profile, t
     assert errors["after"]["elbow_flex_joint"]["position"] < 0.3 * errors["before"]["elbow_flex_joint"]["position"]
     assert (tmp_path / "fit.png").read_bytes().startswith(b"\x89PNG")
 
-    robot = load_simulated_robot(str(tmp_path / "robot.yaml"))
+    robot = ARMS.load(str(tmp_path / "robot.yaml"))
     assert robot.scene.joint_control.stiffness == pytest.approx(SERVO.stiffness, rel=0.1)
     assert robot.scene.joint_control.armature == 1.0
     assert robot.command_delay == pytest.approx(DELAY_S, abs=3e-3)

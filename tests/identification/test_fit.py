@@ -10,9 +10,9 @@ from her_robot.errors import RecordingError
 from her_robot.identification.bag import read_recording
 from her_robot.identification.fit import identify
 from her_robot.identification.parameters import UNITS
-from her_robot.sim.robot import load_simulated_robot
+from her_robot.sim.robot import ARMS
 
-START = load_simulated_robot("fetch")
+START = ARMS.load("fetch")
 TRUE = {**SERVO.__dict__, "command_delay": DELAY_S}
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.identification.parameters import UNITS, Dynamics, choose_parameters, dynamics_at
-from her_robot.sim.robot import load_simulated_robot
+from her_robot.sim.robot import ARMS
 from her_robot.sim.scene import JointControlConfig
 
-CONFIG = load_simulated_robot("fetch")
+CONFIG = ARMS.load("fetch")
 
 
 def test_every_field_of_a_servo_has_a_unit():

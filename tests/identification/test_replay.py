@@ -10,7 +10,7 @@ from her_robot.identification.bag import read_recording
 from her_robot.identification.parameters import Dynamics
 from her_robot.identification.recording import ArmRecording, TrajectoryCommand
 from her_robot.identification.replay import SEGMENT_S, SETTLING_S, Replay, cut, reference_of
-from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
+from her_robot.sim.robot import ARMS, SimulatedRobot
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_segments_compare_every_joint_state_once(recording):
 
 def test_the_reference_is_that_of_the_robots_controller(profile):
     """Streamed points that replace each other, as a policy sends them."""
-    config = replace(load_simulated_robot("fetch"), command_delay=0.0, encoder_noise=0.0)
+    config = replace(ARMS.load("fetch"), command_delay=0.0, encoder_noise=0.0)
     robot = SimulatedRobot(config, "fetch_reach")
     start, rng = robot.arm_reference(), np.random.default_rng(0)
     times, references, commands = [], [], []
@@ -57,13 +57,13 @@ def test_the_reference_is_that_of_the_robots_controller(profile):
 
 def test_the_robots_own_parameters_give_its_own_motion(recording, profile):
     config = altered_robot(noisy=False)
-    replay = Replay(load_simulated_robot("fetch"), profile, cut(recording, 0.1))
+    replay = Replay(ARMS.load("fetch"), profile, cut(recording, 0.1))
     own = Dynamics.of(config, profile)
     assert own.command_delay == DELAY_S
     positions, velocities = replay.simulate(own)
     np.testing.assert_allclose(positions, replay.measured_positions, atol=2e-6)
     np.testing.assert_allclose(velocities, replay.measured_velocities, atol=2e-5)
-    shipped, _ = replay.simulate(Dynamics.of(load_simulated_robot("fetch"), profile))
+    shipped, _ = replay.simulate(Dynamics.of(ARMS.load("fetch"), profile))
     assert np.abs(shipped - replay.measured_positions).max() > 2e-3
     # Parameters of one replay leave no trace in the next.
     np.testing.assert_array_equal(replay.simulate(own)[0], positions)
@@ -71,8 +71,8 @@ def test_the_robots_own_parameters_give_its_own_motion(recording, profile):
 
 
 def test_servos_that_would_swing_up_give_infinities(recording, profile):
-    replay = Replay(load_simulated_robot("fetch"), profile, cut(recording, 0.1)[:1])
-    own = Dynamics.of(load_simulated_robot("fetch"), profile)
+    replay = Replay(ARMS.load("fetch"), profile, cut(recording, 0.1)[:1])
+    own = Dynamics.of(ARMS.load("fetch"), profile)
     positions, _ = replay.simulate(replace(own, damping=own.damping * 10))
     assert np.isinf(positions).all()
     replay.close()

@@ -8,7 +8,7 @@ from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.resources import share_directory
 from her_robot.robot.calibration import FACES, HandEye, ObjectMarkers, face_rotation, load_calibration, load_markers
 from her_robot.robot.gating import head_problem
-from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
+from her_robot.sim.robot import ARMS, SimulatedRobot
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_impossible_values_are_refused_with_file_and_reason(folder, file, change
 
 
 def test_shipped_calibration_is_that_of_the_simulated_robot():
-    robot = SimulatedRobot(load_simulated_robot("fetch"), "fetch_push", seed=0)
+    robot = SimulatedRobot(ARMS.load("fetch"), "fetch_push", seed=0)
     calibration = load_calibration("fetch_sim")
     rotation, position = robot.camera_pose_base()
     np.testing.assert_allclose(calibration.camera.matrix, robot.camera_intrinsics(), atol=1e-6)

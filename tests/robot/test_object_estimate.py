@@ -10,7 +10,7 @@ from her_robot.robot.hand_calibration import HandCalibration, load_hand_calibrat
 from her_robot.robot.object_estimate import ObjectEstimator, ObjectEstimatorConfig
 from her_robot.rotations import to_matrix, turn_between
 from her_robot.sim.block_hand import BlockHand
-from her_robot.sim.hand_robot import load_simulated_hand
+from her_robot.sim.hand_robot import HANDS
 
 CALIBRATION = load_hand_calibration("shadow_hand_sim")
 CAMERAS = tuple(CALIBRATION.cameras)
@@ -19,7 +19,7 @@ PERIOD = 1 / 15
 
 @pytest.fixture(scope="module")
 def hand():
-    hand = BlockHand(load_simulated_hand("shadow_hand"), "hand_block_rotate_xyz")
+    hand = BlockHand(HANDS.load("shadow_hand"), "hand_block_rotate_xyz")
     yield hand
     hand.close()
 

@@ -7,7 +7,7 @@ from her_robot.contract import FETCH_CONTRACTS, contract_of
 from her_robot.robot.calibration import load_calibration
 from her_robot.robot.marker_bodies import rotation_about_z
 from her_robot.robot.scene_estimate import EstimatorConfig, SceneEstimator
-from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
+from her_robot.sim.robot import ARMS, SimulatedRobot
 
 TABLE_HEIGHT, HALF_CUBE = 0.40, 0.025
 
@@ -170,7 +170,7 @@ def test_unusable_images_and_a_turned_head_give_no_pose(push, scene, calibration
 @pytest.mark.parametrize("task", FETCH_CONTRACTS)
 def test_poses_agree_with_the_simulated_robot(task):
     calibration = load_calibration("fetch_sim", task)
-    robot = SimulatedRobot(load_simulated_robot("fetch"), task, seed=0)
+    robot = SimulatedRobot(ARMS.load("fetch"), task, seed=0)
     estimator, base = SceneEstimator(calibration, robot.contract), np.array(robot.contract.base_position)
     seen = 0
     for seed in range(15):

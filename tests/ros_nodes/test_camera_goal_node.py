@@ -12,7 +12,7 @@ import pytest
 from her_robot.configuration import dump_yaml, read_yaml
 from her_robot.resources import share_directory
 from her_robot.robot.calibration import load_calibration
-from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
+from her_robot.sim.robot import ARMS, SimulatedRobot
 
 rclpy = pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
@@ -89,7 +89,7 @@ class Peer:
 
 @pytest.fixture(scope="module")
 def robot() -> Iterator[SimulatedRobot]:
-    robot = SimulatedRobot(load_simulated_robot("fetch"), "fetch_push", seed=3)
+    robot = SimulatedRobot(ARMS.load("fetch"), "fetch_push", seed=3)
     yield robot
     robot.close()
 

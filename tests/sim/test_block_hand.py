@@ -10,10 +10,10 @@ from her_robot.errors import ConfigurationError
 from her_robot.robot.hand_calibration import load_hand_calibration
 from her_robot.rotations import multiply
 from her_robot.sim.block_hand import BlockHand
-from her_robot.sim.hand_robot import ObjectTruth, load_simulated_hand
+from her_robot.sim.hand_robot import HANDS, ObjectTruth
 from her_robot.sim.sensors import CameraImage, SensorStream
 
-CONFIG = load_simulated_hand("shadow_hand")
+CONFIG = HANDS.load("shadow_hand")
 
 
 @pytest.fixture(scope="module")

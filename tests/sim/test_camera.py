@@ -13,7 +13,7 @@ from her_robot.domain_rand.preset import load_preset
 from her_robot.errors import ConfigurationError, HerRobotError
 from her_robot.robot.calibration import face_rotation, load_calibration, load_markers
 from her_robot.sim.camera import Camera, CameraConfig, MountError
-from her_robot.sim.robot import SimulatedRobot, load_simulated_robot
+from her_robot.sim.robot import ARMS, SimulatedRobot
 from her_robot.sim.scene import CAMERA, OBJECT
 
 MARKERS = load_markers("fetch_sim")
@@ -21,7 +21,7 @@ MARKERS = load_markers("fetch_sim")
 
 @pytest.fixture(scope="module")
 def robot():
-    config = load_simulated_robot("fetch")
+    config = ARMS.load("fetch")
     robot = SimulatedRobot(replace(config, camera=replace(config.camera, noise=0.0)), "fetch_push", 0)
     yield robot
     robot.close()
@@ -74,7 +74,7 @@ def test_each_face_shows_its_marker_where_the_calibration_expects_it(robot, face
 
 @pytest.mark.parametrize("task", ["fetch_push", "fetch_reach"])
 def test_the_goal_tile_shows_its_markers_around_the_goal(task):
-    robot = SimulatedRobot(load_simulated_robot("fetch"), task, 4)
+    robot = SimulatedRobot(ARMS.load("fetch"), task, 4)
     found, goal = detect(robot.render()), robot.ground_truth().goal
     robot.close()
     middle = goal - [0.0, 0.0, MARKERS.object.size / 2] if robot.contract.has_object else goal
@@ -96,7 +96,7 @@ def test_object_and_goal_are_seen_wherever_they_start(robot):
 
 @pytest.mark.parametrize("task", FETCH_CONTRACTS)
 def test_the_whole_workspace_is_in_view(task):
-    robot = SimulatedRobot(load_simulated_robot("fetch"), task, 0)
+    robot = SimulatedRobot(ARMS.load("fetch"), task, 0)
     low, high = np.array(robot.contract.goal_low), np.array(robot.contract.goal_high)
     low[2] = max(low[2], 0.40)
     box = np.array(np.meshgrid(*np.stack([low, high], axis=1))).reshape(3, -1).T
@@ -108,7 +108,7 @@ def test_the_whole_workspace_is_in_view(task):
 
 @pytest.mark.parametrize("task", FETCH_CONTRACTS)
 def test_the_shipped_calibration_is_that_of_the_simulated_camera(task):
-    calibration, robot = load_calibration("fetch_sim", task), SimulatedRobot(load_simulated_robot("fetch"), task, 0)
+    calibration, robot = load_calibration("fetch_sim", task), SimulatedRobot(ARMS.load("fetch"), task, 0)
     rotation, position = robot.camera_pose_base()
     measured = dict(zip(robot.joint_state().names, robot.joint_state().positions, strict=True))
     base, table = np.array(robot.contract.base_position), robot.model.body("table0")

@@ -11,7 +11,7 @@ from her_robot.robot.calibration import load_calibration
 from her_robot.robot.scene_estimate import SceneEstimator
 from her_robot.sim.faults import FaultySensors, RobotFault, parse_faults
 from her_robot.sim.machine import JointMeasurement
-from her_robot.sim.robot import GroundTruth, SimulatedRobot, load_simulated_robot
+from her_robot.sim.robot import ARMS, GroundTruth, SimulatedRobot
 from her_robot.sim.sensors import CameraImage, SensorStream
 
 PERIOD = 0.04
@@ -31,7 +31,7 @@ class Sensors:
 
 @pytest.fixture(scope="module")
 def robot():
-    robot = SimulatedRobot(load_simulated_robot("fetch"), "fetch_push")
+    robot = SimulatedRobot(ARMS.load("fetch"), "fetch_push")
     yield robot
     robot.close()
 

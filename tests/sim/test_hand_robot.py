@@ -9,15 +9,17 @@ from scripted_reach import scripted_bundle
 from her_robot.contract import goal_distance
 from her_robot.contract.hand import JOINTS
 from her_robot.errors import ConfigurationError, UnknownNameError
-from her_robot.robot.calibration import JointOffsets
+from her_robot.robot.calibration import JointOffsets, load_prints
 from her_robot.robot.hand_controller import HandController
 from her_robot.robot.hand_joints import HandJoints
-from her_robot.sim.hand_robot import FingertipTruth, ReachingHand, load_simulated_hand
+from her_robot.robot.hand_profile import load_hand_profile
+from her_robot.sim.hand_robot import HANDS, FingertipTruth, ReachingHand
+from her_robot.sim.hand_scene import compile_hand_scene
 from her_robot.sim.machine import JointMeasurement
 from her_robot.sim.sensors import CameraImage, SensorStream
 from her_robot.sim.tasks import make_gymnasium_env
 
-CONFIG = load_simulated_hand("shadow_hand")
+CONFIG = HANDS.load("shadow_hand")
 
 
 @pytest.fixture(scope="module")
@@ -162,4 +164,20 @@ def test_what_cannot_be_simulated_is_refused():
     with pytest.raises(ConfigurationError, match="hand_block has an object"):
         ReachingHand(CONFIG, "hand_block")
     with pytest.raises(UnknownNameError, match="did you mean 'shadow_hand'"):
-        load_simulated_hand("shadow_hnd")
+        HANDS.load("shadow_hnd")
+
+
+def test_a_hand_that_grips_less_and_holds_more():
+    profile, prints = load_hand_profile("shadow_hand"), load_prints("shadow_hand_sim")
+    base, other = (
+        compile_hand_scene(scene, profile, {}, prints, 64, 64)
+        for scene in (CONFIG.scene, dataclasses.replace(CONFIG.scene, object_mass=2.0, friction=0.5))
+    )
+    block = base.body("object").id
+    assert other.body_mass[block] == pytest.approx(2.0 * base.body_mass[block])
+    np.testing.assert_allclose(other.body_inertia[block], 2.0 * base.body_inertia[block])
+    touches = base.geom_contype > 0
+    np.testing.assert_allclose(other.geom_friction[touches, 0], 0.5 * base.geom_friction[touches, 0])
+    assert touches.sum() > 20
+    with pytest.raises(ValueError, match="friction must be above 0"):
+        dataclasses.replace(CONFIG.scene, friction=0.0)

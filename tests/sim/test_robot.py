@@ -9,11 +9,11 @@ import pytest
 from her_robot import configuration
 from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.robot.kinematics import Kinematics
-from her_robot.sim.robot import SimulatedRobot, SimulatedRobotConfig, load_simulated_robot
+from her_robot.sim.robot import ARMS, SimulatedRobot, SimulatedRobotConfig
 from her_robot.sim.scene import table_top
 
 CONTROL_PERIOD = 0.04
-NO_DELAY = replace(load_simulated_robot("fetch"), command_delay=0.0, encoder_noise=0.0, velocity_noise=0.0)
+NO_DELAY = replace(ARMS.load("fetch"), command_delay=0.0, encoder_noise=0.0, velocity_noise=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +319,7 @@ def gap(robot: SimulatedRobot) -> float:
 
 def test_the_fingers_lift_the_block_hold_it_and_let_it_go():
     """With what a controller commands: no closer than the lead within what is between the fingers."""
-    robot = SimulatedRobot(load_simulated_robot("fetch"), "fetch_pick_and_place", 0)
+    robot = SimulatedRobot(ARMS.load("fetch"), "fetch_pick_and_place", 0)
     kinematics, grip = Kinematics(robot.profile), robot.profile.gripper
     block = robot.ground_truth().object_position
     assert block is not None
@@ -405,7 +405,7 @@ def test_ground_truth_is_of_the_grip_and_the_present(robot):
 
 
 def test_the_shipped_robot_differs_from_the_training_model():
-    config = load_simulated_robot("fetch")
+    config = ARMS.load("fetch")
     assert config.scene.object_mass != 2.0
     assert config.scene.friction != 1.0
     assert config.command_delay > 0
@@ -416,7 +416,7 @@ def test_the_shipped_robot_differs_from_the_training_model():
 
 def test_an_unknown_robot_is_refused_with_those_there_are():
     with pytest.raises(UnknownNameError, match="unknown simulated robot 'fetsh'; did you mean 'fetch'"):
-        load_simulated_robot("fetsh")
+        ARMS.load("fetsh")
 
 
 @pytest.mark.parametrize(
@@ -434,7 +434,7 @@ def test_a_bad_file_is_refused_by_file_and_field(tmp_path, text, message):
     path = tmp_path / "robot.yaml"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=message) as caught:
-        load_simulated_robot(str(path))
+        ARMS.load(str(path))
     assert str(path) in str(caught.value)
 
 
