@@ -21,7 +21,7 @@ from her_robot.policy.learner import Learner
 from her_robot.policy.perceptron import Perceptron
 from her_robot.policy.recurrent import RecurrentDdpg
 
-_ACTORS_ONLY = ("hidden_sizes", "layer_norm", "goal_difference", "positions", "nearest_side", "history", "recurrent")
+_OF_THE_ACTOR = ("hidden_sizes", "layer_norm", "goal_difference", "positions", "nearest_side", "history", "recurrent")
 """What of the networks a policy depends on; the rest is the critics', or a matter of speed."""
 _SAMPLES = 1e9
 """Its normalisers count as much as so many samples: with new ones, the policy would see something else and act
@@ -59,7 +59,7 @@ def _check(learner: Learner, bundle: PolicyBundle, network: NetworkConfig) -> No
     # What a policy's version of her_robot did not know yet was as it is by default now; but for the difference.
     sees_difference = "normalizer.difference.mean" in bundle.tensors
     theirs = {**configuration.to_mapping(NetworkConfig()), "goal_difference": sees_difference, **trained}
-    differing = {name: theirs[name] for name in _ACTORS_ONLY if theirs[name] != ours[name]}
+    differing = {name: theirs[name] for name in _OF_THE_ACTOR if theirs[name] != ours[name]}
     if differing:
         settings = (
             f"--set network.{name}={json.dumps(value, separators=(',', ':'))}" for name, value in differing.items()
