@@ -52,6 +52,9 @@ class HandSensing:
         self._config, self._rng, self._xp, self._period = config, rng, xp, control_period
         self._is_late = config.camera_latency.high > 0.0
         self._late = LateStates(num_envs, {"position": (3,), "quaternion": (4,)}, xp)
+        # Rows that have not begun yet are looked at, too.
+        unturned = xp.tile(arrays.like(xp.zeros(1), [1.0, 0.0, 0.0, 0.0]), (num_envs, 1))
+        self._late.reset(xp.arange(num_envs), (num_envs,), {"quaternion": unturned})
         self._tracker = PoseTracker(num_envs, xp=xp)
         self._quaternion = xp.zeros((num_envs, 4))
         self._latency = xp.zeros(num_envs)

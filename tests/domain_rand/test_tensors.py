@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from her_robot.contract import CONTROL_PERIOD_S, ObjectState, RobotState
+from her_robot import rotations
+from her_robot.contract import CONTROL_PERIOD_S, HandObjectState, HandState, ObjectState, RobotState
 from her_robot.domain_rand.actuation import Actuation
 from her_robot.domain_rand.distribution import Range
+from her_robot.domain_rand.hand_sensing import HandSensing
 from her_robot.domain_rand.preset import load_preset
 from her_robot.domain_rand.pushes import PushConfig, Pushes
 from her_robot.domain_rand.sensing import Sensing
@@ -62,9 +64,26 @@ def _states(steps):
         )
 
 
+def _hands(steps):
+    """Hands in whose palms an object turns."""
+    rng = np.random.default_rng(0)
+    axis = rng.normal(size=(ROWS, 3))
+    for step in range(steps):
+        turning = HandObjectState(
+            position=np.array([1.0, 0.9, 0.2]) + rng.normal(0, 0.002, (ROWS, 3)),
+            quaternion=rotations.from_axis_angle(axis, np.full(ROWS, 0.08 * step)),
+            velocity=rng.normal(0, 0.1, (ROWS, 3)),
+            angular_velocity=rng.normal(0, 0.1, (ROWS, 3)),
+        )
+        yield HandState(*rng.normal(size=(2, ROWS, 24)), rng.normal(size=(ROWS, 5, 3)), turning)
+
+
+_OBJECTS = (ObjectState, HandObjectState)
+
+
 def _tensors(state):
     def convert(value):
-        return _tensors(value) if isinstance(value, ObjectState) else torch.as_tensor(value)
+        return value if value is None else _tensors(value) if isinstance(value, _OBJECTS) else torch.as_tensor(value)
 
     return type(state)(**{field.name: convert(getattr(state, field.name)) for field in fields(state)})
 
@@ -72,8 +91,10 @@ def _tensors(state):
 def _assert_equal(found, expected):
     for field in fields(expected):
         value, other = getattr(expected, field.name), getattr(found, field.name)
-        if isinstance(value, ObjectState):
+        if isinstance(value, _OBJECTS):
             _assert_equal(other, value)
+        elif value is None:
+            assert other is None
         else:
             assert isinstance(other, torch.Tensor)
             np.testing.assert_allclose(other.numpy(), value, atol=1e-9, err_msg=field.name)
@@ -88,6 +109,20 @@ def test_what_is_seen(preset):
     for row in range(ROWS):
         arrays.reset(row, nominal[row], first)
         tensors.reset(row, bool(nominal[row]), _tensors(first))
+    for state in states:
+        arrays.advance(state)
+        tensors.advance(_tensors(state))
+        _assert_equal(tensors.present(_tensors(state)), arrays.present(state))
+
+
+def test_what_a_hand_sees_late():
+    config = load_preset("hand_block").sensing
+    arrays = HandSensing(config, ROWS, CONTROL_PERIOD_S, np.random.default_rng(1))
+    tensors = HandSensing(config, ROWS, CONTROL_PERIOD_S, _AsTensors(1), torch)
+    states = list(_hands(20))
+    for row in range(ROWS):
+        arrays.reset(row, row == 0, states[0])
+        tensors.reset(row, row == 0, _tensors(states[0]))
     for state in states:
         arrays.advance(state)
         tensors.advance(_tensors(state))
