@@ -75,7 +75,8 @@ def _hands(steps):
             velocity=rng.normal(0, 0.1, (ROWS, 3)),
             angular_velocity=rng.normal(0, 0.1, (ROWS, 3)),
         )
-        yield HandState(*rng.normal(size=(2, ROWS, 24)), rng.normal(size=(ROWS, 5, 3)), turning)
+        position, velocity = rng.normal(size=(2, ROWS, 24))
+        yield HandState(position, velocity, rng.normal(size=(ROWS, 5, 3)), turning)
 
 
 _OBJECTS = (ObjectState, HandObjectState)

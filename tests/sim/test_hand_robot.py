@@ -110,6 +110,7 @@ def test_goals_are_sent_in_the_frame_of_the_forearm(hand, tmp_path):
     bundle = scripted_bundle(tmp_path)
     controller = HandController(bundle, hand.profile, JointOffsets({}))
     controller.measured.observe_fingertip_goals(0.0, hand.profile.base_frame, hand.fingertip_goals())
+    assert controller.measured.goal is not None
     np.testing.assert_allclose(controller.measured.goal, hand.ground_truth().goal.ravel(), atol=1e-6)
 
 
