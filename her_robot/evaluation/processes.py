@@ -29,7 +29,9 @@ class NodeProcesses:
         """
         self._package = package
         self._logs = log_directory
-        self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
+        # Nodes end with this process, however it ends (`her_robot.ros_nodes.running`).
+        parent = {"HER_ROBOT_PARENT": str(os.getpid())}
+        self._environment = {**os.environ, **environment, **parent, "PYTHONUNBUFFERED": "1"}
         self._processes: dict[str, subprocess.Popen] = {}
         self._parameters: dict[str, Mapping[str, object]] = {}
 

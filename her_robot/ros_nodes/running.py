@@ -1,5 +1,8 @@
 """What nodes have in common: their `main`, their parameters, and how reliable their inputs are."""
 
+import ctypes
+import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,6 +17,11 @@ from her_robot import configuration
 from her_robot.errors import HerRobotError, UnknownNameError
 
 Config = TypeVar("Config")
+
+PARENT = "HER_ROBOT_PARENT"
+"""Environment variable: the process without which this node has no purpose, an evaluation that has started it."""
+_PR_SET_PDEATHSIG = 1
+"""Of prctl(2)."""
 
 _RELIABILITY = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
 
@@ -49,9 +57,20 @@ def declared(node: Node, prefix: str, defaults: Config) -> Config:
     return configuration.build(type(defaults), values, f"parameters {prefix}.*")
 
 
+def _end_with_parent() -> None:
+    """On Linux, end when the process that `PARENT` names does, killed or not: who else would stop this node?"""
+    parent = os.environ.get(PARENT)
+    if parent is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def run(name: str, make_node: Callable[[], Node], args: list[str] | None) -> int:
     """Make a node and run it until it is interrupted; returns 1, after a message, if it could not start."""
     rclpy.init(args=args)
+    _end_with_parent()
     try:
         rclpy.spin(make_node())
     except (KeyboardInterrupt, ExternalShutdownException):
