@@ -96,8 +96,11 @@ def test_robots_and_faults_are_listed(command, name, capsys):
         (["compare", "/nowhere.json", "/nowhere.json"], "/nowhere.json: cannot be read"),
         (["evaluate", "fetch_reach", "--robots", "all"], "--robots and --faults belong to --loop ros"),
         (["evaluate", "fetch_reach", "--loop", "ros", "--robots", "hevy_object"], "did you mean 'heavy_object'"),
-        (["evaluate", "hand_reach", "--loop", "ros", "--robots", "all"], "are of an arm, and hand_reach is not"),
-        (["evaluate", "hand_reach", "--loop", "ros", "--faults", "all"], "are of an arm, and hand_reach is not"),
+        (["evaluate", "hand_reach", "--loop", "ros", "--robots", "sticky"], "unknown simulated hand 'sticky'"),
+        (
+            ["evaluate", "hand_reach", "--loop", "ros", "--faults", "all"],
+            "they are of an arm, and hand_reach is of a hand",
+        ),
         (
             ["evaluate", "fetch_reach", "--loop", "ros", "--robots", "laggy", "--severity", "3"],
             "severity is 3; it must",
@@ -123,7 +126,7 @@ def test_robots_and_faults_are_listed(command, name, capsys):
         (["randomization", "fetch_push", "--preset", "none", "--episodes", "0"], "--episodes is 0; at least 1"),
         (["randomization", "hand_block", "--preset", "dactil"], "'dactil'; did you mean 'dactyl'"),
         (["randomization", "fetch_push", "--preset", "dactyl"], "the model has no actuator 'robot0:A_*'"),
-        (["randomization", "hand_block", "--preset", "nominal"], "camera_latency is not simulated for the hand"),
+        (["randomization", "hand_block", "--preset", "nominal"], "yaw_noise is not simulated for the hand"),
         (["demo", "fetch_swim"], "unknown task 'fetch_swim'"),
         (["bench", "train", "--budget", "-5"], "--budget is -5 s; it must be above 0"),
         (["bench", "train", "--task", "fetch_psh"], "unknown task 'fetch_psh'; did you mean 'fetch_push'"),
