@@ -14,7 +14,7 @@ from her_robot import arrays, rotations
 from her_robot.arrays import Array
 from her_robot.contract import HandObjectState, HandState
 from her_robot.contract.hand import FINGERTIPS
-from her_robot.domain_rand.late_states import KEPT, LateStates
+from her_robot.domain_rand.late_states import KEPT, LateStates, check_latency
 from her_robot.domain_rand.sensing import SensingConfig
 from her_robot.errors import ConfigurationError
 from her_robot.robot.estimation import PoseTracker
@@ -46,9 +46,11 @@ class HandSensing:
         for name, value in vars(config).items():
             if name not in (*_USED, *_OF_NO_EFFECT) and value != getattr(SensingConfig(), name):
                 raise ConfigurationError(f"sensing: {name} is not simulated for the hand; it takes {', '.join(_USED)}")
-        longest = (KEPT - 2) * control_period
-        if config.camera_latency.high > longest:
-            raise ValueError(f"camera_latency must not exceed {longest:.3f} s, found {config.camera_latency.high}")
+        check_latency("camera_latency", config.camera_latency, (KEPT - 2) * control_period)
+        if config.dropout.high and not config.camera_latency.high:
+            raise ConfigurationError(
+                "sensing: dropout is simulated for the hand with a camera_latency alone; give it one"
+            )
         self._config, self._rng, self._xp, self._period = config, rng, xp, control_period
         self._is_late = config.camera_latency.high > 0.0
         self._late = LateStates(num_envs, {"position": (3,), "quaternion": (4,)}, xp)

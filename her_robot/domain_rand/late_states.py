@@ -4,9 +4,19 @@ from typing import Any
 
 from her_robot import arrays
 from her_robot.arrays import Array
+from her_robot.domain_rand.distribution import Range
 
 KEPT = 8
 """Control periods that are kept: the longest latency that can be simulated, less one."""
+
+
+def check_latency(name: str, latency: Range, longest: float) -> None:
+    """
+    Raises:
+        ValueError: a latency is longer than `longest` [s], so that it cannot be simulated.
+    """
+    if latency.high > longest:
+        raise ValueError(f"{name} must not exceed {longest:.3f} s, found {latency.high}")
 
 
 class LateStates:

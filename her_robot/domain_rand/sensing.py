@@ -14,7 +14,7 @@ from her_robot import arrays
 from her_robot.arrays import Array
 from her_robot.contract import ObjectState, RobotState
 from her_robot.domain_rand.distribution import Range
-from her_robot.domain_rand.late_states import KEPT, LateStates
+from her_robot.domain_rand.late_states import KEPT, LateStates, check_latency
 from her_robot.errors import ConfigurationError
 from her_robot.robot.estimation import PoseTracker
 
@@ -143,11 +143,8 @@ class Sensing:
             if getattr(config, name) != getattr(SensingConfig(), name):
                 raise ConfigurationError(f"sensing: {name} is of the hand; it is not simulated for the Fetch")
         longest = (KEPT - 1) * control_period - 1.0 / config.camera_rate
-        if config.camera_latency.high > longest:
-            raise ValueError(f"camera_latency must not exceed {longest:.3f} s, found {config.camera_latency.high}")
-        longest = (KEPT - 2) * control_period
-        if config.grip_latency.high > longest:
-            raise ValueError(f"grip_latency must not exceed {longest:.3f} s, found {config.grip_latency.high}")
+        check_latency("camera_latency", config.camera_latency, longest)
+        check_latency("grip_latency", config.grip_latency, (KEPT - 2) * control_period)
         self._config, self._rng, self._xp = config, rng, xp
         self._period = control_period
         self._tracker = PoseTracker(num_envs, xp=xp)

@@ -80,12 +80,13 @@ def train_command(
         check_disk_space(directory, processes.count_here * replay_bytes(run_config))
         trainer = Trainer(run_config, directory, processes)
         stack.callback(trainer.close)
-        if run_config.initial_policy:
-            trainer.begin_with(_initial_policy(run_config, directory, resume))
+        initial_policy = _initial_policy(run_config, directory, resume)
+        if initial_policy is not None:
+            trainer.begin_with(initial_policy)
         if resume:
             trainer.resume()
         elif processes.is_writer:
-            _write_config(directory, run_config, trainer.initial_policy)
+            _write_beginning(directory, run_config, initial_policy)
         if not processes.is_writer:
             _follow(trainer, until_success)
             return 0
@@ -119,8 +120,10 @@ def _run(trainer: Trainer, directory: Path, console: Console, until_success: flo
             tracker.close()
 
 
-def _initial_policy(config: TrainConfig, directory: Path, resume: bool) -> PolicyBundle:
-    """The policy that a run begins with; one that is resumed has a copy of it."""
+def _initial_policy(config: TrainConfig, directory: Path, resume: bool) -> PolicyBundle | None:
+    """The policy that a run begins with, None for a random one; a run that is resumed has a copy of it."""
+    if not config.initial_policy:
+        return None
     path = Path(config.initial_policy)
     if resume:
         path = directory / _INITIAL_POLICY
@@ -205,7 +208,7 @@ def _refuse_existing_run(directory: Path) -> None:
         raise CheckpointError(f"{directory} already holds a run; go on with --resume, or choose another --out")
 
 
-def _write_config(directory: Path, config: TrainConfig, initial_policy: PolicyBundle | None) -> None:
+def _write_beginning(directory: Path, config: TrainConfig, initial_policy: PolicyBundle | None) -> None:
     if initial_policy is not None:
         initial_policy.save(directory / _INITIAL_POLICY)
     text = configuration.dump_yaml(configuration.to_mapping(config))

@@ -98,8 +98,6 @@ class Trainer:
         self._explorer = Explorer(self._env, config.exploration, self._rng, config.network.asymmetric)
         self._curriculum = Curriculum(config.adr, self._env, self.preset) if config.adr.enabled else None
         self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
-        self.initial_policy: PolicyBundle | None = None
-        """That the run began with; None for a random one."""
         self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None, curriculum=self._curriculum_numbers())
 
     def run(self, until_success: float | None = None) -> Iterator[Progress]:
@@ -160,7 +158,6 @@ class Trainer:
             ConfigurationError: it is of other networks than this run.
         """
         begin_with(self.learner, bundle, self.config.network)
-        self.initial_policy = bundle
 
     def resume(self) -> None:
         """Continue from the newest checkpoint that all processes have.

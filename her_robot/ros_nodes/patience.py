@@ -8,7 +8,7 @@ from rclpy.executors import Executor
 
 from her_robot.errors import LoopError
 
-STARTUP_TIMEOUT_S = 60.0
+_STARTUP_TIMEOUT_S = 60.0
 REPLY_TIMEOUT_S = 60.0
 """A node that has died is noticed at once. This is for one that hangs, on a machine that is busy with other things."""
 _RETRY_S = 1.0
@@ -63,12 +63,12 @@ class Patience:
         Raises:
             LoopError: it does not.
         """
-        deadline = time.monotonic() + STARTUP_TIMEOUT_S
+        deadline = time.monotonic() + _STARTUP_TIMEOUT_S
         while time.monotonic() < deadline:
             reply = self.answer_within(_RETRY_S, client, request)
             if reply is not None:
                 return reply
-        raise LoopError(f"service {client.srv_name} did not come up within {STARTUP_TIMEOUT_S:g} s")
+        raise LoopError(f"service {client.srv_name} did not come up within {_STARTUP_TIMEOUT_S:g} s")
 
     def answer_within(self, seconds: float, client, request) -> Any:
         """What a service answers; None if it is silent for so long."""

@@ -1,6 +1,6 @@
 """What nodes have in common that find things in images: their status, their reset, and what they say of silence."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -29,7 +29,7 @@ class Estimator(Protocol):
         ...
 
 
-class SeeingNode(Node):
+class SeeingNode(Node, ABC):
     """Has a status for every image, and one for every `image_timeout` without."""
 
     _estimator: Estimator

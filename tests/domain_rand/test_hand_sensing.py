@@ -8,6 +8,7 @@ from her_robot.contract import HandObjectState, HandState
 from her_robot.domain_rand.distribution import Range
 from her_robot.domain_rand.hand_sensing import HandSensing
 from her_robot.domain_rand.sensing import SensingConfig
+from her_robot.errors import ConfigurationError
 from her_robot.robot.hand_object import HandObjectTracker
 
 EPISODES, PERIOD = 400, 0.04
@@ -116,3 +117,8 @@ def test_it_sees_what_the_robot_s_tracker_does():
 def test_a_latency_that_cannot_be_simulated_is_refused():
     with pytest.raises(ValueError, match=r"camera_latency must not exceed 0\.240 s"):
         HandSensing(SensingConfig(camera_latency=Range(0.0, 0.3)), 2, PERIOD, np.random.default_rng(0))
+
+
+def test_a_dropout_without_a_latency_is_refused():
+    with pytest.raises(ConfigurationError, match="dropout is simulated for the hand with a camera_latency alone"):
+        HandSensing(SensingConfig(dropout=Range(0.0, 0.1)), 2, PERIOD, np.random.default_rng(0))
