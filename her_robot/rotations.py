@@ -55,6 +55,20 @@ def turn_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return 2.0 * np.arcsin(np.clip(chord, 0.0, 1.0))
 
 
+def without_twist(first: Array, second: Array) -> Array:
+    """Of all orientations that differ from `second` by a turn about their own z axis, the one that is nearest to
+    `first`: quaternions (..., 4)."""
+    xp = arrays.namespace(first)
+    between = multiply(conjugate(first), second)
+    w, z = between[..., 0], between[..., 3]
+    # Upside down, there is no nearest: any will do.
+    upside_down = (w * w + z * z)[..., None] < 1e-12
+    twist = xp.stack([w, xp.zeros_like(w), xp.zeros_like(w), z], -1)
+    twist = xp.where(upside_down, arrays.like(twist, [1.0, 0.0, 0.0, 0.0]), twist)
+    twist = twist / xp.linalg.norm(twist, axis=-1, keepdims=True)
+    return multiply(second, conjugate(twist))
+
+
 def from_axis_angle(axis: Array, angle: Array) -> Array:
     """Quaternions (..., 4) of rotations by `angle` (...) [rad] about axes (..., 3) of any length but 0."""
     xp, half = arrays.namespace(axis), arrays.like(axis, angle)[..., None] / 2.0

@@ -54,11 +54,23 @@ def test_the_angle_between_two_turns_about_one_axis_is_their_difference():
     np.testing.assert_allclose(rotations.angle_between(first, -first), 2 * np.pi)
 
 
+def test_without_its_twist_an_orientation_is_as_near_as_any_turn_about_its_z_axis_makes_it(quaternions):
+    first, second = quaternions
+    nearest = rotations.without_twist(first, second)
+    np.testing.assert_allclose(rotations.to_matrix(nearest)[..., 2], rotations.to_matrix(second)[..., 2], atol=1e-12)
+    least = rotations.angle_between(first, nearest)
+    for angle in np.linspace(-2.0 * np.pi, 2.0 * np.pi, 41):
+        twist = rotations.from_axis_angle(np.tile([0.0, 0.0, 1.0], (len(first), 1)), np.full(len(first), angle))
+        assert (rotations.angle_between(first, rotations.multiply(second, twist)) >= least - 1e-9).all()
+    upside_down = rotations.multiply(first, np.array([0.0, 0.6, 0.8, 0.0]))
+    np.testing.assert_array_equal(rotations.without_twist(first, upside_down), upside_down)
+
+
 def test_tensors_give_what_arrays_give(quaternions):
     torch = pytest.importorskip("torch")
     first, second = quaternions
     tensors = torch.from_numpy(first), torch.from_numpy(second)
-    for function in (rotations.multiply, rotations.angle_between):
+    for function in (rotations.multiply, rotations.angle_between, rotations.without_twist):
         np.testing.assert_allclose(function(*tensors).numpy(), function(first, second), atol=1e-12)
     for function in (rotations.conjugate, rotations.euler_from_quaternion, rotations.to_matrix):
         np.testing.assert_allclose(function(tensors[0]).numpy(), function(first), atol=1e-12)

@@ -67,10 +67,14 @@ def goal_difference(contract: Contract, achieved: Array, desired: Array) -> Arra
 
     Of positions it is desired less achieved [m]. Of poses it is that, and the rotation that is yet to be made, in the
     world's axes, as a quaternion. Its sign tells which way round the goal is reached (see `rotations.angle_between`).
+    Where the rotation about the object's own z axis does not count, it is the shortest that brings that axis there.
     """
     if not isinstance(contract, HandObjectContract):
         return desired - achieved
-    rotation = rotations.multiply(desired[..., 3:], rotations.conjugate(achieved[..., 3:]))
+    first, second = achieved[..., 3:], desired[..., 3:]
+    if contract.ignores_z_rotation:
+        second = rotations.without_twist(first, second)
+    rotation = rotations.multiply(second, rotations.conjugate(first))
     return arrays.namespace(desired).concatenate([desired[..., :3] - achieved[..., :3], rotation], -1)
 
 

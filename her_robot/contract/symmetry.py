@@ -7,10 +7,16 @@ from her_robot.arrays import Array
 from her_robot.contract.terms import Contract, term_slice
 
 
+_TURNS = 72
+"""In how many steps a rotation about an axis of revolution is made: 5 degrees each."""
+
+
 def sides_of(contract: Contract) -> np.ndarray | None:
     """The rotations that take a task's object onto itself, as quaternions (n, 4), each with both signs; None where none
     are known."""
-    return cube_rotations() if contract.task.startswith("hand_block") else None
+    if contract.task.startswith("hand_block"):
+        return cube_rotations()
+    return spindle_rotations() if contract.task.startswith(("hand_egg", "hand_pen")) else None
 
 
 def cube_rotations() -> np.ndarray:
@@ -19,6 +25,15 @@ def cube_rotations() -> np.ndarray:
     # About the axes through faces, edges and corners: one, two or four parts that differ from 0, alike in size.
     units = units[np.isin(np.count_nonzero(units, axis=1), (1, 2, 4))]
     return units / np.linalg.norm(units, axis=1, keepdims=True)
+
+
+def spindle_rotations() -> np.ndarray:
+    """The rotations that take what is turned about its z axis, and alike from both ends, onto itself: an ellipsoid, a
+    capsule. Of the turns about z every fifth degree, and each of them upside down, as unit quaternions (4 * 72, 4)."""
+    half = np.arange(2 * _TURNS) * (np.pi / _TURNS)
+    cosine, sine, zero = np.cos(half), np.sin(half), np.zeros_like(half)
+    upright, upside_down = [cosine, zero, zero, sine], [zero, cosine, sine, zero]
+    return np.concatenate([np.stack(upright, axis=-1), np.stack(upside_down, axis=-1)])
 
 
 def show_nearest_side(contract: Contract, observation: Array, goal: Array, sides: Array) -> tuple[Array, Array]:

@@ -25,8 +25,8 @@ class NetworkConfig:
     """`relative` leaves out the horizontal coordinates of gripper, object and goal, so that what was learnt in one
     place holds in all: networks then see distances alone. It needs goal_difference."""
     nearest_side: bool = False
-    """Name the axes of an object that looks alike from several sides, a block, so that they lie nearest to the world's:
-    what was learnt with one of them on top holds for all. It needs goal_difference."""
+    """Name the axes of an object that looks alike from several sides (a block, an egg, a pen), so that they lie nearest
+    to the world's: what was learnt with one of them on top holds for all. It needs goal_difference."""
     history: int = 0
     """How many pairs of observation and action before the present observation the networks see as well: what is still
     under way, where actions or images are late. Each is one control period."""
@@ -295,7 +295,7 @@ class TrainConfig:
         contract = contract_of(self.task)
         if self.network.nearest_side and sides_of(contract) is None:
             raise ValueError(
-                f"network.nearest_side is for a block, which looks alike from all sides; {self.task} has none"
+                f"network.nearest_side is for an object that looks alike from several sides; {self.task} has none"
             )
         if self.buffer_steps < self.num_envs * contract.episode_steps:
             raise ValueError(

@@ -8,6 +8,7 @@ from her_robot import rotations
 from her_robot.contract import FETCH_CONTRACTS, HAND_CONTRACTS, goal_between, goal_difference, goal_distance
 
 REACH, BLOCK = FETCH_CONTRACTS["fetch_reach"], HAND_CONTRACTS["hand_block"]
+PEN = HAND_CONTRACTS["hand_pen_rotate"]
 
 
 def _pose(axis, angle):
@@ -42,6 +43,16 @@ def test_a_part_of_the_way_is_that_part_of_the_angle():
     np.testing.assert_allclose(
         goal_difference(contract, achieved, between)[:, :3], share[:, None] * (desired - achieved)[:, :3]
     )
+
+
+def test_how_far_a_pen_has_rolled_is_not_missing_to_its_goal():
+    pen, rolled, tilted = _pose([1.0, 0.5, 0.3], 0.7), _pose([1.0, 0.5, 0.3], 0.7), _pose([1.0, 0.5, 0.3], 0.7)
+    rolled[3:] = rotations.multiply(rolled[3:], rotations.from_axis_angle(np.array([0.0, 0.0, 1.0]), 2.0))
+    np.testing.assert_allclose(goal_difference(PEN, pen, rolled)[3:], [1.0, 0.0, 0.0, 0.0], atol=1e-12)
+    tilt = rotations.from_axis_angle(rotations.to_matrix(pen[3:])[:, 0], 0.4)
+    tilted[3:] = rotations.multiply(tilt, rolled[3:])
+    np.testing.assert_allclose(goal_difference(PEN, pen, tilted)[3:], tilt, atol=1e-12)
+    np.testing.assert_allclose(goal_difference(PEN, -pen, tilted)[3:], tilt, atol=1e-12)
 
 
 def test_tensors_give_what_arrays_give():

@@ -1,11 +1,12 @@
-"""A cube named anew is the same cube."""
+"""An object whose axes are named anew is the same object."""
 
 import numpy as np
+import pytest
 import torch
 
 from her_robot import rotations
 from her_robot.contract import HAND_CONTRACTS, goal_difference, term_slice
-from her_robot.contract.symmetry import cube_rotations, show_nearest_side
+from her_robot.contract.symmetry import cube_rotations, show_nearest_side, sides_of, spindle_rotations
 
 CONTRACT = HAND_CONTRACTS["hand_block"]
 POSE = term_slice(CONTRACT, "object_pose")
@@ -30,11 +31,22 @@ def test_the_rotations_of_a_cube_are_a_group_of_24_with_both_signs():
     assert len(np.unique(products.round(6) + 0.0, axis=0)) == 48
 
 
-def test_what_is_to_be_done_stays_the_same():
+def test_the_rotations_of_a_spindle_are_a_group_that_keeps_its_axis():
+    sides = spindle_rotations()
+    axis = rotations.to_matrix(sides)[..., 2]
+    np.testing.assert_allclose(axis, np.where(np.arange(288) < 144, 1.0, -1.0)[:, None] * [0.0, 0.0, 1.0], atol=1e-12)
+    known = {tuple(side) for side in sides.round(6) + 0.0}
+    products = rotations.multiply(sides[:, None], sides[None]).reshape(-1, 4)
+    assert {tuple(product) for product in products.round(6) + 0.0} == known and len(known) == 288
+
+
+@pytest.mark.parametrize("task", ["hand_block", "hand_egg_rotate", "hand_pen_rotate"])
+def test_what_is_to_be_done_stays_the_same(task):
+    contract = HAND_CONTRACTS[task]
     observation, goal = _anything()
-    seen, wanted = show_nearest_side(CONTRACT, observation, goal, cube_rotations())
-    before = goal_difference(CONTRACT, observation[:, POSE], goal)
-    np.testing.assert_allclose(goal_difference(CONTRACT, seen[:, POSE], wanted), before, atol=1e-12)
+    seen, wanted = show_nearest_side(contract, observation, goal, sides_of(contract))
+    before = goal_difference(contract, observation[:, POSE], goal)
+    np.testing.assert_allclose(goal_difference(contract, seen[:, POSE], wanted), before, atol=1e-9)
 
 
 def test_the_object_lies_and_turns_as_before_in_the_world():
@@ -59,6 +71,16 @@ def test_no_side_is_nearer():
     seen, _ = show_nearest_side(CONTRACT, observation, goal, cube_rotations())
     # A cube can always be named so that at most 62.8 degrees are left (its farthest orientations).
     assert (2.0 * np.arccos(seen[:, POSE][:, 3]) < np.radians(62.9)).all()
+
+
+def test_a_spindle_is_seen_nearly_untwisted_and_with_its_nearer_end_up():
+    observation, goal = _anything()
+    seen, _ = show_nearest_side(HAND_CONTRACTS["hand_egg"], observation, goal, spindle_rotations())
+    w, x, y, z = seen[:, POSE][:, 3:].T
+    assert (w > 0.0).all() and (np.abs(2.0 * np.arctan2(z, w)) <= np.radians(2.5) + 1e-9).all()
+    # As far as the nearer of its ends was from the world's z axis, tilted by at most a right angle.
+    height = rotations.to_matrix(observation[:, POSE][:, 3:])[:, 2, 2]
+    np.testing.assert_allclose(rotations.to_matrix(seen[:, POSE][:, 3:])[:, 2, 2], np.abs(height), atol=1e-12)
 
 
 def test_cubes_that_look_alike_are_seen_alike():

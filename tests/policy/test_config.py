@@ -62,7 +62,7 @@ def test_what_knows_a_table_is_refused_for_the_hand(override):
 @pytest.mark.parametrize(
     ("task", "overrides", "message"),
     [
-        ("hand_reach", ["network.nearest_side=true"], r"is for a block, .*; hand_reach has none"),
+        ("hand_reach", ["network.nearest_side=true"], r"is for an object that .*; hand_reach has none"),
         ("hand_block", ["network.nearest_side=true", "network.goal_difference=false"], r"goal_difference must be true"),
         ("hand_reach", ["agent.imitation=1", "agent.imitation_of=guide"], r"hand_reach has no guide"),
         (
