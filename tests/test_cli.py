@@ -98,8 +98,8 @@ def test_robots_and_faults_are_listed(command, name, capsys):
         (["evaluate", "fetch_reach", "--loop", "ros", "--robots", "hevy_object"], "did you mean 'heavy_object'"),
         (["evaluate", "hand_reach", "--loop", "ros", "--robots", "sticky"], "unknown simulated hand 'sticky'"),
         (
-            ["evaluate", "hand_reach", "--loop", "ros", "--faults", "all"],
-            "they are of an arm, and hand_reach is of a hand",
+            ["evaluate", "hand_reach", "--loop", "ros", "--faults", "camera_late"],
+            "--faults camera_late: nothing looks at a camera in hand_reach",
         ),
         (
             ["evaluate", "fetch_reach", "--loop", "ros", "--robots", "laggy", "--severity", "3"],

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from her_robot.errors import ConfigurationError
-from her_robot.evaluation.faults import FaultEvent, FaultSchedule, Tick, Verdict, judge, recovered_at
+from her_robot.evaluation.faults import CAMERA_NODE, FaultEvent, FaultSchedule, Tick, Verdict, judge, recovered_at
 from her_robot.evaluation.loop import STARTUP_STEPS, Loop, LoopOptions, started_loop
 from her_robot.evaluation.side_by_side import Job, run_side_by_side
 from her_robot.policy.bundle import PolicyBundle
@@ -74,7 +74,7 @@ def play_faults(
 
 def _play(loop: Loop, name: str, schedule: FaultSchedule, seed: int) -> list[FaultRow]:
     """One episode: looking, homing, then the policy with the faults, until the last one is over and recovered from."""
-    node, period, has_object = loop.node, loop.contract.control_period, loop.contract.has_object
+    node, period = loop.node, loop.contract.control_period
     node.begin_episode(seed)
     ticks: list[Tick] = []
     active: FaultEvent | None = None
@@ -91,7 +91,7 @@ def _play(loop: Loop, name: str, schedule: FaultSchedule, seed: int) -> list[Fau
                 active = due
             ticks.append(_observe(node, time, node.tick()))
     node.end_episode()
-    return [FaultRow(name, seed, event, judge(event, ticks, has_object)) for event in schedule.events]
+    return [FaultRow(name, seed, event, judge(event, ticks, loop.contract)) for event in schedule.events]
 
 
 def _runs(node: Any) -> bool:
@@ -113,7 +113,7 @@ def _observe(node: Any, time: float, status: Mapping[str, str]) -> Tick:
         phase=status.get("phase", ""),
         reason=status.get("reason", ""),
         steps=int(status.get("steps", 0)),
-        tool=node.tool_position(),
+        tips=node.tip_positions().copy(),
         reference=tuple(node.reference()),
     )
 
@@ -126,8 +126,9 @@ def _begin(loop: Loop, event: FaultEvent) -> None:
     elif event.kind == "stop_requested":
         loop.node.request("stop")
     elif event.node is not None:
-        loop.node.lose(event.node)
-        loop.processes.kill(event.node)
+        node = _process(loop, event.node)
+        loop.node.lose(node)
+        loop.processes.kill(node)
 
 
 def _end(loop: Loop, event: FaultEvent) -> None:
@@ -138,5 +139,11 @@ def _end(loop: Loop, event: FaultEvent) -> None:
     elif event.kind == "stop_requested":
         loop.node.request("rearm")
     elif event.node is not None:
-        loop.processes.restart(event.node)
-        loop.node.rejoin(event.node)
+        node = _process(loop, event.node)
+        loop.processes.restart(node)
+        loop.node.rejoin(node)
+
+
+def _process(loop: Loop, node: str) -> str:
+    """What a node that can be killed is called in this loop."""
+    return loop.node.seeing_node if node == CAMERA_NODE else node

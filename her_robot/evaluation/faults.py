@@ -7,10 +7,13 @@ from typing import Literal
 import numpy as np
 
 from her_robot import configuration, resources
+from her_robot.contract import Contract, HandObjectContract
 from her_robot.errors import UnknownNameError
 from her_robot.sim.faults import FAULTS, RobotFault
 
-NODES = ("camera_goal_node", "policy_node")
+CAMERA_NODE = "camera_node"
+"""The node that finds object and goal in images, whatever it is called for a robot."""
+NODES = (CAMERA_NODE, "policy_node")
 """Those that can be killed."""
 LOOP_FAULTS = {
     "node_killed": "the process of `node` is killed, and started again at the end",
@@ -22,10 +25,10 @@ KINDS = FAULTS | LOOP_FAULTS
 
 Expectation = Literal["hold", "stop", "carry_on"]
 
-_STILL_TOOL = 0.002
-"""A tool that stays within this stands still [m]."""
+_STILL_TIPS = 0.002
+"""An arm's tool, or fingertips, that stay within this stand still [m]."""
 _STILL_REFERENCE = 0.001
-"""Trajectories whose ends stay within this hold the arm where it is [rad]."""
+"""Trajectories whose ends stay within this hold the robot where it is [rad]."""
 _ROUNDING = 1e-6
 
 
@@ -40,10 +43,10 @@ class FaultEvent:
     lasts: float
     """[s]."""
     expect: Expectation
-    """`hold`: the arm stands still, and no trajectory moves it; `stop`: the same, latched; `carry_on`: the policy runs
-    on."""
+    """`hold`: the robot stands still, and no trajectory moves it; `stop`: the same, latched; `carry_on`: the policy
+    runs on."""
     within: float = 0.0
-    """The arm has to stand still so long after the beginning, and until the end [s]."""
+    """The robot has to stand still so long after the beginning, and until the end [s]."""
     recover_within: float | None = None
     """The policy has to run again so long after the end [s]; none: it need not."""
     by: float = 0.0
@@ -78,13 +81,20 @@ class FaultEvent:
         """Whether the control period that ends at `time` [s] has the fault."""
         return self.at + _ROUNDING < time <= self.end + _ROUNDING
 
-    def expectation(self, has_object: bool) -> Expectation:
-        """What has to happen in a task with or without an object."""
-        return self.expect if has_object or self.without_object is None else self.without_object
+    @property
+    def needs_camera(self) -> bool:
+        """Whether it means nothing to a robot that sees nothing."""
+        return self.kind.startswith("images_") or self.kind == "markers_hidden" or self.node == CAMERA_NODE
 
-    def expected(self, has_object: bool) -> str:
-        """What has to happen, in words."""
-        expectation = self.expectation(has_object)
+    def expectation(self, contract: Contract) -> Expectation:
+        """What has to happen in a task."""
+        if self.kind == "goal_moved" and isinstance(contract, HandObjectContract) and not contract.position_counts:
+            return "carry_on"  # No place is out of reach where no place is asked for.
+        return self.expect if contract.has_object or self.without_object is None else self.without_object
+
+    def expected(self, contract: Contract) -> str:
+        """What has to happen in a task, in words."""
+        expectation = self.expectation(contract)
         if expectation == "carry_on":
             return "carry on"
         text = f"{expectation} within {self.within:g} s"
@@ -124,10 +134,10 @@ class Tick:
     """Why it waits, holds or is stopped."""
     steps: int
     """Control periods that the policy has run."""
-    tool: tuple[float, float, float]
-    """True position of the tool [m]."""
+    tips: np.ndarray
+    """True positions of an arm's tool (1, 3), or of a hand's fingertips (5, 3) [m]."""
     reference: tuple[float, ...]
-    """Where the arm's last trajectory ends [rad]."""
+    """Where the last trajectories end [rad]."""
 
 
 @dataclass(frozen=True)
@@ -154,24 +164,24 @@ def shipped_faults() -> list[str]:
     return sorted(path.stem for path in (resources.share_directory() / "config/faults").glob("*.yaml"))
 
 
-def judge(event: FaultEvent, ticks: Sequence[Tick], has_object: bool) -> Verdict:
+def judge(event: FaultEvent, ticks: Sequence[Tick], contract: Contract) -> Verdict:
     """Whether what had to happen did.
 
     Args:
         event: the fault.
         ticks: one for each control period of the episode, from the beginning of the fault or earlier.
-        has_object: whether the task has an object.
+        contract: of the task.
     """
-    expectation = event.expectation(has_object)
+    expectation = event.expectation(contract)
     during = [tick for tick in ticks if event.covers(tick.time)]
     after = [tick for tick in ticks if tick.time > event.end + _ROUNDING]
     if not during:
-        return Verdict(event.expected(has_object), "the fault never came: the policy did not run", False)
+        return Verdict(event.expected(contract), "the fault never came: the policy did not run", False)
     happened, ok = _carried_on(event, during) if expectation == "carry_on" else _stood_still(event, during, expectation)
     if event.recover_within is not None and expectation != "carry_on":
         recovery, recovered = _recovered(event, after)
         happened, ok = f"{happened}; {recovery}", ok and recovered
-    return Verdict(event.expected(has_object), happened, ok)
+    return Verdict(event.expected(contract), happened, ok)
 
 
 def recovered_at(event: FaultEvent, ticks: Sequence[Tick]) -> float | None:
@@ -180,11 +190,11 @@ def recovered_at(event: FaultEvent, ticks: Sequence[Tick]) -> float | None:
 
 
 def standing_since(ticks: Sequence[Tick]) -> float:
-    """From when on, up to the last tick, the arm stands still and nothing tells it to move [s]."""
+    """From when on, up to the last tick, the robot stands still and nothing tells it to move [s]."""
     last = ticks[-1]
     since = last.time
     for tick in reversed(ticks):
-        moved = np.linalg.norm(np.subtract(tick.tool, last.tool)) > _STILL_TOOL
+        moved = _moved(last, tick) > _STILL_TIPS
         told = np.abs(np.subtract(tick.reference, last.reference)).max(initial=0.0) > _STILL_REFERENCE
         if moved or told or tick.steps != last.steps:
             break
@@ -192,12 +202,17 @@ def standing_since(ticks: Sequence[Tick]) -> float:
     return since
 
 
+def _moved(first: Tick, second: Tick) -> float:
+    """How far the tool, or the fingertip that went farthest, moved [m]."""
+    return float(np.linalg.norm(second.tips - first.tips, axis=-1).max())
+
+
 def _stood_still(event: FaultEvent, during: Sequence[Tick], expectation: Expectation) -> tuple[str, bool]:
     took = standing_since(during) - event.at
     if took > event.within + _ROUNDING:
         late = [tick for tick in during if tick.time >= event.at + event.within - _ROUNDING]
-        moved = max(float(np.linalg.norm(np.subtract(tick.tool, late[0].tool))) for tick in late)
-        return f"the tool moved {1000 * moved:.0f} mm after {event.within:g} s ({during[-1].phase})", False
+        moved = max(_moved(late[0], tick) for tick in late)
+        return f"moved {1000 * moved:.0f} mm after {event.within:g} s ({during[-1].phase})", False
     wrong = [
         tick for tick in during if expectation == "stop" and tick.time > event.at + took and tick.phase != "stopped"
     ]

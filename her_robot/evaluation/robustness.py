@@ -18,7 +18,7 @@ from her_robot.evaluation.console import EpisodeProgress
 from her_robot.evaluation.distance import written
 from her_robot.evaluation.episodes import FIRST_SEED, Evaluation, seeds_from
 from her_robot.evaluation.fault_runs import FaultRow, play_faults
-from her_robot.evaluation.faults import load_faults, shipped_faults
+from her_robot.evaluation.faults import FaultSchedule, load_faults, shipped_faults
 from her_robot.evaluation.junit import write_junit
 from her_robot.evaluation.loop import evaluate_in_loop
 from her_robot.evaluation.page import Section
@@ -73,15 +73,12 @@ def evaluate_faults(options: argparse.Namespace) -> int:
         HerRobotError: an unknown fault, or an option that cannot be.
         LoopError: the loop broke, in a way that no fault explains.
     """
-    if not isinstance(contract_of(options.task), FetchContract):
-        raise ConfigurationError(f"--faults: they are of an arm, and {options.task} is of a hand")
-    names = _named(options.faults, shipped_faults(), "--faults")
-    schedules = {name: load_faults(name) for name in names}
+    schedules = _schedules(options.faults, contract_of(options.task))
     bundle = load_bundle(options.task, options.policy)
     first_seed = FIRST_SEED if options.seed is None else options.seed
     seeds = seeds_from(first_seed, 1 if options.episodes is None else options.episodes)
     directory, console = _directory(options, "faults"), Console()
-    with console.status(f"{len(names)} schedules, {len(seeds)} episodes of each") as status:
+    with console.status(f"{len(schedules)} schedules, {len(seeds)} episodes of each") as status:
 
         def show(rows: Sequence[FaultRow]) -> None:
             status.update(f"last: {rows[0].name}, seed {rows[0].seed}")
@@ -99,6 +96,17 @@ def evaluate_faults(options: argparse.Namespace) -> int:
     }
     _write(result, directory / "faults.json", options.json, console)
     return int(not result["ok"])
+
+
+def _schedules(text: str, contract: Contract) -> dict[str, FaultSchedule]:
+    """Schedules of faults by name. Of all, those that mean nothing to a hand without cameras are left out."""
+    schedules = {name: load_faults(name) for name in _named(text, shipped_faults(), "--faults")}
+    if contract.has_object or isinstance(contract, FetchContract):
+        return schedules
+    unseen = [name for name, schedule in schedules.items() if any(event.needs_camera for event in schedule.events)]
+    if unseen and text != "all":
+        raise ConfigurationError(f"--faults {','.join(unseen)}: nothing looks at a camera in {contract.task}")
+    return {name: schedule for name, schedule in schedules.items() if name not in unseen}
 
 
 def fleet_of(task: str) -> Fleet:
@@ -136,7 +144,7 @@ def print_faults() -> None:
         schedule = load_faults(name)
         console.print(f"[bold]{name}[/]  {schedule.description}")
         for event in schedule.events:
-            console.print(f"  {event.kind} at {event.at:g} s for {event.lasts:g} s: {event.expected(has_object=True)}")
+            console.print(f"  {event.kind} at {event.at:g} s for {event.lasts:g} s: {event.expected(contract_of('fetch_push'))}")
 
 
 def robot_row(name: str, evaluation: Evaluation) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_srvs.srv import Trigger
 
-from her_robot.contract import Contract, goal_distance
+from her_robot.contract import Contract, HandContract, goal_distance
 from her_robot.errors import LoopError
 from her_robot.evaluation.film import thumbnail
 from her_robot.evaluation.recording import Recording
@@ -256,12 +256,21 @@ class Evaluator(Node):
         achieved, goal = (self._truth[topic].ravel() for topic in (self._topics.achieved, self._topics.goal))
         return float(goal_distance(self._contract, achieved, goal))
 
+    def tip_positions(self) -> np.ndarray:
+        """Where the point between an arm's fingers truly is (1, 3), or a hand's fingertips are (5, 3) [m]."""
+        return self._truth[self._topics.tips].reshape(-1, 3)
+
     def tool_position(self) -> tuple[float, float, float] | None:
-        """Where the point between an arm's fingers truly is [m]; None for a hand, which has no such point."""
-        if self._topics.tool is None:
+        """That of an arm's tool [m]; None for a hand, which has none."""
+        if isinstance(self._contract, HandContract):
             return None
-        x, y, z = self._truth[self._topics.tool]
+        x, y, z = self.tip_positions()[0]
         return float(x), float(y), float(z)
+
+    @property
+    def seeing_node(self) -> str | None:
+        """Name of the node that finds object and goal in images; None where goals come without."""
+        return self._topics.seeing_node
 
     def status(self, node: str) -> dict[str, str]:
         """The newest status of a node; empty before the first."""

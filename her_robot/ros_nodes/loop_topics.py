@@ -39,6 +39,7 @@ _HAND_OBJECT_TOPICS: dict[str, type] = {
     "object_pose_node/status": DiagnosticArray,
     "sim_robot_node/ground_truth/object_pose": PoseStamped,
     "sim_robot_node/ground_truth/object_goal": PoseStamped,
+    "sim_robot_node/ground_truth/fingertips": PoseArray,
 }
 
 
@@ -56,15 +57,15 @@ class LoopTopics:
     """Topic of the ground truth that counts."""
     goal: str
     """Topic of the ground truth that it shall come to."""
-    tool: str | None
-    """Topic of the ground truth of an arm's tool."""
+    tips: str
+    """Topic of the ground truth of what a robot moves: an arm's tool, a hand's fingertips."""
     seeing_node: str | None
     """Name of the node that finds object and goal in images; None where goals come without."""
 
     @property
     def truths(self) -> list[str]:
         """All topics of the ground truth that come in this task."""
-        return [topic for topic in dict.fromkeys((self.achieved, self.goal, self.tool)) if topic is not None]
+        return list(dict.fromkeys((self.achieved, self.goal, self.tips)))
 
 
 def loop_topics(contract: Contract, trajectory_topics: Sequence[str]) -> LoopTopics:
@@ -75,9 +76,10 @@ def loop_topics(contract: Contract, trajectory_topics: Sequence[str]) -> LoopTop
         camera = "hand_camera/rgb/image_raw"
         if contract.has_object:
             achieved, goal = truth("object_pose"), truth("object_goal")
-            return LoopTopics(_HAND_OBJECT_TOPICS, camera, references, achieved, goal, None, OBJECT_POSE_NODE)
+            tips = truth("fingertips")
+            return LoopTopics(_HAND_OBJECT_TOPICS, camera, references, achieved, goal, tips, OBJECT_POSE_NODE)
         achieved, goal = truth("fingertips"), truth("fingertip_goals")
-        return LoopTopics(_HAND_TOPICS, camera, references, achieved, goal, None, None)
+        return LoopTopics(_HAND_TOPICS, camera, references, achieved, goal, achieved, None)
     achieved = truth("object_pose" if contract.has_object else "grip_pose")
-    goal, tool = truth("goal_pose"), truth("grip_pose")
-    return LoopTopics(_ARM_TOPICS, "head_camera/rgb/image_raw", references, achieved, goal, tool, CAMERA_GOAL_NODE)
+    goal, tips = truth("goal_pose"), truth("grip_pose")
+    return LoopTopics(_ARM_TOPICS, "head_camera/rgb/image_raw", references, achieved, goal, tips, CAMERA_GOAL_NODE)

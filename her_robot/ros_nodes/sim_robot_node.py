@@ -95,6 +95,7 @@ class SimRobotNode(Node):
         if isinstance(robot, BlockHand):
             self._object_goals = self.create_publisher(PoseStamped, robot.profile.topics.object_goal, 10)
             self._truths = self._truth_publishers(PoseStamped, "object_pose", "object_goal")
+            self._truths |= self._truth_publishers(PoseArray, "fingertips")
             self._publish[ObjectTruth] = partial(self._publish_object, robot)
         elif isinstance(robot, ReachingHand):
             self._fingertip_goals = self.create_publisher(PoseArray, robot.profile.topics.fingertip_goals, 10)
@@ -194,6 +195,7 @@ class SimRobotNode(Node):
         stamp = self._stamp(truth.time)
         for name, pose in (("object_pose", truth.achieved), ("object_goal", truth.goal)):
             self._truths[name].publish(conversions.pose_stamped("world", stamp, pose[:3], pose[3:]))
+        self._truths["fingertips"].publish(conversions.points("world", stamp, truth.fingertips))
         self._object_goals.publish(conversions.pose_stamped(robot.profile.base_frame, stamp, *robot.object_goal()))
         self._sent_s["goal"] = conversions.to_seconds(stamp)
 

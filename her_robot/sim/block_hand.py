@@ -40,8 +40,9 @@ class BlockHand(SimulatedHand):
         return self._to_base(self._goal[:3]), rotations.multiply(to_base, self._goal[3:])
 
     def ground_truth(self) -> ObjectTruth:
-        """How the block lies and shall lie."""
-        return ObjectTruth(self.time, self.data.qpos[self._object_qpos].copy(), self._goal.copy())
+        """How the block lies and shall lie, and where the fingertips are."""
+        pose = self.data.qpos[self._object_qpos].copy()
+        return ObjectTruth(self.time, pose, self._goal.copy(), self._fingertips())
 
     def move_goal(self, beyond: float) -> None:
         self._goal = self._sampled_goal.copy()

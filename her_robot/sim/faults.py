@@ -14,7 +14,7 @@ from her_robot.sim.sensors import CameraImage, Report
 
 FAULTS = {
     "joint_states_silent": "no joint states come",
-    "joint_states_nan": "the position of one arm joint is not a number",
+    "joint_states_nan": "the position of one joint is not a number",
     "joint_states_reordered": "joints come in the reverse order, each with its name",
     "joint_states_delayed": "joint states arrive later; `by` [s]",
     "images_frozen": "the camera repeats its last image, with new stamps",

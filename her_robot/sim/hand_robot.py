@@ -82,6 +82,8 @@ class ObjectTruth:
     """Its pose, position [m] and quaternion w, x, y, z, (7,)."""
     goal: np.ndarray
     """What its pose shall be (7,)."""
+    fingertips: np.ndarray
+    """Where the fingertips are (5, 3) [m]."""
 
 
 HandTruth = FingertipTruth | ObjectTruth
@@ -115,6 +117,7 @@ class SimulatedHand(SimulatedMachine):
         cameras = {name: replace(config.camera, mount_error=view.mount_error) for name, view in views.items()}
         super().__init__(model, cameras)
         prefix = self.profile.model.prefix
+        self._tips = np.array([self.model.site(self.profile.model.tip_prefix + tip).id for tip in FINGERTIPS])
         self._qpos = np.array([self.model.joint(prefix + name).qposadr[0] for name in JOINTS])
         self._dofs = np.array([self.model.joint(prefix + name).dofadr[0] for name in JOINTS])
         servos = [config.scene.servo(name) for name in ACTUATORS]
@@ -172,6 +175,10 @@ class SimulatedHand(SimulatedMachine):
     def _begin(self, rng: np.random.Generator) -> None:
         """Set the state and the goal of an episode's start."""
 
+    def _fingertips(self) -> np.ndarray:
+        """World frame (5, 3) [m]."""
+        return self.data.site_xpos[self._tips].copy()
+
     def _to_base(self, positions: np.ndarray) -> np.ndarray:
         """World positions (..., 3) [m] in the hand's base frame."""
         return (positions - self.profile.base_position) @ self._base_rotation
@@ -216,7 +223,6 @@ class ReachingHand(SimulatedHand):
             raise ConfigurationError(f"{task} has an object: not for a hand that is empty")
         self._task = reach
         super().__init__(config, reach.contract, {HAND_CAMERA: config.views[HAND_CAMERA]}, None)
-        self._tips = np.array([self.model.site(self.profile.model.tip_prefix + tip).id for tip in FINGERTIPS])
         self.reset(seed)
 
     def fingertip_goals(self) -> np.ndarray:
@@ -225,7 +231,7 @@ class ReachingHand(SimulatedHand):
 
     def ground_truth(self) -> FingertipTruth:
         """Where the fingertips are and shall be."""
-        return FingertipTruth(self.time, self.data.site_xpos[self._tips].copy(), self._goal.copy())
+        return FingertipTruth(self.time, self._fingertips(), self._goal.copy())
 
     def move_goal(self, beyond: float) -> None:
         self._goal = self._sampled_goal + [0.0, 0.0, 0.3 + beyond if beyond else 0.0]
