@@ -6,7 +6,6 @@ from her_robot import arrays, rotations
 from her_robot.arrays import Array
 from her_robot.contract.terms import Contract, term_slice
 
-
 _TURNS = 72
 """In how many steps a rotation about an axis of revolution is made: 5 degrees each."""
 

@@ -144,7 +144,9 @@ def print_faults() -> None:
         schedule = load_faults(name)
         console.print(f"[bold]{name}[/]  {schedule.description}")
         for event in schedule.events:
-            console.print(f"  {event.kind} at {event.at:g} s for {event.lasts:g} s: {event.expected(contract_of('fetch_push'))}")
+            console.print(
+                f"  {event.kind} at {event.at:g} s for {event.lasts:g} s: {event.expected(contract_of('fetch_push'))}"
+            )
 
 
 def robot_row(name: str, evaluation: Evaluation) -> dict[str, Any]:

@@ -37,7 +37,8 @@ def test_the_rotations_of_a_spindle_are_a_group_that_keeps_its_axis():
     np.testing.assert_allclose(axis, np.where(np.arange(288) < 144, 1.0, -1.0)[:, None] * [0.0, 0.0, 1.0], atol=1e-12)
     known = {tuple(side) for side in sides.round(6) + 0.0}
     products = rotations.multiply(sides[:, None], sides[None]).reshape(-1, 4)
-    assert {tuple(product) for product in products.round(6) + 0.0} == known and len(known) == 288
+    assert {tuple(product) for product in products.round(6) + 0.0} == known
+    assert len(known) == 288
 
 
 @pytest.mark.parametrize("task", ["hand_block", "hand_egg_rotate", "hand_pen_rotate"])
@@ -76,8 +77,9 @@ def test_no_side_is_nearer():
 def test_a_spindle_is_seen_nearly_untwisted_and_with_its_nearer_end_up():
     observation, goal = _anything()
     seen, _ = show_nearest_side(HAND_CONTRACTS["hand_egg"], observation, goal, spindle_rotations())
-    w, x, y, z = seen[:, POSE][:, 3:].T
-    assert (w > 0.0).all() and (np.abs(2.0 * np.arctan2(z, w)) <= np.radians(2.5) + 1e-9).all()
+    w, _, _, z = seen[:, POSE][:, 3:].T
+    assert (w > 0.0).all()
+    assert (np.abs(2.0 * np.arctan2(z, w)) <= np.radians(2.5) + 1e-9).all()
     # As far as the nearer of its ends was from the world's z axis, tilted by at most a right angle.
     height = rotations.to_matrix(observation[:, POSE][:, 3:])[:, 2, 2]
     np.testing.assert_allclose(rotations.to_matrix(seen[:, POSE][:, 3:])[:, 2, 2], np.abs(height), atol=1e-12)

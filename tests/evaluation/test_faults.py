@@ -24,7 +24,11 @@ def episode(still_from=1.2, still_until=2.04, phase="holding", length=3.0, speed
         x += 0.0 if still else speed * PERIOD
         steps += not still
         reference = (x / 0.7, 0.0)
-        ticks.append(Tick(time, phase if still else "running", "why" if still else "", steps, np.array([[x, 0.0, 0.5]]), reference))
+        ticks.append(
+            Tick(
+                time, phase if still else "running", "why" if still else "", steps, np.array([[x, 0.0, 0.5]]), reference
+            )
+        )
     return ticks
 
 

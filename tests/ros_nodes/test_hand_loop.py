@@ -40,7 +40,9 @@ def test_fingertips_come_to_goals_that_came_on_a_topic(tmp_path):
 
 def test_fingertips_stand_still_while_something_is_broken(tmp_path):
     bundle = scripted_bundle(tmp_path / "policy")
-    schedules = {name: load_faults(name) for name in ("joint_states_nan", "goal_out_of_reach", "joint_states_reordered")}
+    schedules = {
+        name: load_faults(name) for name in ("joint_states_nan", "goal_out_of_reach", "joint_states_reordered")
+    }
     rows = play_faults(bundle, tmp_path / "report", schedules, [FIRST_SEED], LoopOptions(record=False))
     assert {row.name: row.verdict.ok for row in rows} == dict.fromkeys(schedules, True)
     assert "holding" in rows[1].verdict.happened
