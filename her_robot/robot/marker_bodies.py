@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import cv2
 import numpy as np
 
-from her_robot.robot.calibration import Calibration, Markers, ObjectPrints, face_rotation
+from her_robot.robot.calibration import FACES, Calibration, Markers, ObjectPrints, face_rotation
 from her_robot.robot.fiducials import DetectedMarker, planar_poses, square_corners
 
 _LIFTED_ITERATIONS = 8
@@ -85,6 +85,18 @@ def cube(markers: ObjectPrints) -> Body:
         for face in markers.object.faces
         for marker_id, (x, y) in markers.object.layout(face).items()
     }
+
+
+def standings(markers: ObjectPrints) -> list[np.ndarray]:
+    """How the object may stand on a table but for a turn about the vertical: rotations (3, 3) of its frame, by each of
+    which another side of a cube comes to be on top. The first leaves it as it is; a puck has no other."""
+    others = [face for face in FACES if face != "top"] if markers.object.height is None else []
+    return [face_rotation(face).T for face in ("top", *others)]
+
+
+def turned(body: Body, rotation: np.ndarray) -> Body:
+    """The same body in a frame from whose axes to its own `rotation` (3, 3) leads back."""
+    return {marker_id: corners @ rotation.T for marker_id, corners in body.items()}
 
 
 def tile(markers: Markers) -> Body:

@@ -22,6 +22,7 @@ from her_robot.robot.calibration import Calibration, Table
 from her_robot.robot.fiducials import DetectedMarker, MarkerDetector
 from her_robot.robot.gating import JumpGate, StaticFilter, StreamCheck, head_problem
 from her_robot.robot.marker_bodies import (
+    Body,
     LiftedFit,
     TileFit,
     UprightFit,
@@ -35,7 +36,9 @@ from her_robot.robot.marker_bodies import (
     guess_upright,
     image_area,
     rotation_about_z,
+    standings,
     tile,
+    turned,
 )
 
 _HEIGHT_TOLERANCE = 0.01
@@ -161,6 +164,7 @@ class SceneEstimator:
         self._bodies = {"goal": tile(calibration.markers)}
         if contract.has_object:
             self._bodies["object"] = cube(calibration.markers)
+        self._standings = standings(calibration.markers)
         ids = sorted(marker_id for body in self._bodies.values() for marker_id in body)
         self._detector = MarkerDetector(calibration.markers.dictionary, ids, calibration.camera)
         self.counts = {name: Counts() for name in self._bodies}
@@ -178,6 +182,7 @@ class SceneEstimator:
             "goal": JumpGate(config.goal_jump, 0.0, config.jump_repeats),
         }
         self._goal_filter = StaticFilter(config.goal_window, config.goal_time_constant)
+        self._standing = self._standings[0]
 
     def process(
         self, image: np.ndarray, time: float, joint_positions: Mapping[str, float] | None = None
@@ -257,15 +262,31 @@ class SceneEstimator:
         resting = table + self._calibration.markers.object.half_height if name == "object" else table
         reason, pose = self._lifted_object(markers) if name == "object" else self._floating_tile(markers)
         if pose is None:
-            return reason, None
+            fallen = self._on_table(name, markers)[1] if name == "object" else None
+            return reason if fallen is None else "", fallen
         tolerance = max(config.table_tolerance, config.table_deviations * np.sqrt(pose.covariance[2, 2]))
         return self._on_table(name, markers) if abs(pose.position[2] - resting) < tolerance else (reason, pose)
 
     def _on_table(self, name: str, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
-        """Pose of the upright object, or goal of the tile lying on the table, from all its markers or the best one."""
-        calibration, config, body = self._calibration, self._config, self._bodies[name]
-        object_height = calibration.table.table_height + calibration.markers.object.half_height
-        height = object_height if name == "object" else calibration.table.table_height
+        """Pose of the object that stands on the table, as it stood last or, if that explains nothing, on the only other
+        side that explains what is seen; or goal of the tile that lies there."""
+        table, body = self._calibration.table.table_height, self._bodies[name]
+        object_height = table + self._calibration.markers.object.half_height
+        if name == "goal":
+            reason, fit = self._upright(body, markers, table)
+            return reason, None if fit is None else _upright_pose(fit, np.eye(3), object_height, self._config)
+        reason, fit = self._upright(turned(body, self._standing), markers, object_height)
+        if fit is None:
+            fits = [(side, self._upright(turned(body, side), markers, object_height)[1]) for side in self._standings]
+            clean = [(side, other) for side, other in fits if other and other.error <= self._config.upright_clean_error]
+            if len(clean) != 1:
+                return reason, None
+            self._standing, fit = clean[0]
+        return "", _upright_pose(fit, self._standing, object_height, self._config)
+
+    def _upright(self, body: Body, markers: list[DetectedMarker], height: float) -> tuple[str, UprightFit | None]:
+        """An upright body at some height [m] fitted to all its markers or the best one, or why it cannot be."""
+        calibration, config = self._calibration, self._config
         guesses = {}
         for marker in markers:
             guess = guess_upright(body[marker.id], marker.corners, height, config.max_tilt, calibration)
@@ -279,13 +300,11 @@ class SceneEstimator:
             return fit_upright(*corners_of(body, used), height, guesses[used[0].id], calibration)
 
         fit = fit_consistent(upright, fit_to, config.upright_clean_error)
-        if fit.error > config.max_reprojection_error:
-            return "reprojection error", None
-        return "", _upright_pose(fit, object_height, config)
+        return ("reprojection error", None) if fit.error > config.max_reprojection_error else ("", fit)
 
     def _lifted_object(self, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
         """Pose of the object wherever it is, as upright as what is seen allows."""
-        calibration, config, body = self._calibration, self._config, self._bodies["object"]
+        calibration, config, body = self._calibration, self._config, turned(self._bodies["object"], self._standing)
         guesses = {}
         for marker in markers:
             guess = guess_lifted(body[marker.id], marker.corners, config.max_tilt, calibration)
@@ -305,7 +324,7 @@ class SceneEstimator:
         if fit.rotation[2, 2] < np.cos(config.max_tilt):
             return "not upright", None
         covariance = fit.unit_covariance * max(config.pixel_noise, fit.error) ** 2
-        return "", PoseEstimate(fit.position, fit.rotation, covariance)
+        return "", PoseEstimate(fit.position, fit.rotation @ self._standing, covariance)
 
     def _floating_tile(self, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
         """Pose of the goal tile, wherever it is."""
@@ -341,11 +360,12 @@ def _is_over(table: Table, position: np.ndarray) -> bool:
     return bool(above and np.all(x_y >= table.low) and np.all(x_y <= table.high))
 
 
-def _upright_pose(fit: UprightFit, height: float, config: EstimatorConfig) -> PoseEstimate:
-    """The pose of a body fitted on the table, its origin or goal point at `height` [m]."""
+def _upright_pose(fit: UprightFit, standing: np.ndarray, height: float, config: EstimatorConfig) -> PoseEstimate:
+    """The pose of a body fitted on the table in one of its `standings` (3, 3), its origin or goal point at `height`
+    [m]."""
     free = np.ix_([0, 1, 5], [0, 1, 5])
     covariance = np.zeros((6, 6))
     covariance[free] = max(config.pixel_noise, fit.error) ** 2 * fit.unit_covariance
     covariance[2, 2] = config.height_noise**2
     x, y, yaw = fit.x_y_yaw
-    return PoseEstimate(np.array([x, y, height]), rotation_about_z(yaw), covariance)
+    return PoseEstimate(np.array([x, y, height]), rotation_about_z(yaw) @ standing, covariance)

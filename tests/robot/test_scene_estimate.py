@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from her_robot.contract import FETCH_CONTRACTS, contract_of
-from her_robot.robot.calibration import load_calibration
+from her_robot.robot.calibration import face_rotation, load_calibration
 from her_robot.robot.marker_bodies import rotation_about_z
 from her_robot.robot.scene_estimate import EstimatorConfig, SceneEstimator
 from her_robot.sim.robot import ARMS, SimulatedRobot
@@ -114,6 +114,21 @@ def test_a_leaning_object_is_rejected(push, scene):
     position, _ = cube_at(0.66, 0.0)
     outcome = push.process(scene.render((position, pitched(0.5))), 0.0).outcomes["object"]
     assert outcome in ("not upright", "reprojection error")
+
+
+@pytest.mark.parametrize("task", ["fetch_push", "fetch_pick_and_place"])
+@pytest.mark.parametrize("side", ["front", "back", "left", "right", "bottom"])
+def test_a_cube_that_fell_is_seen_where_it_lies_until_it_stands_again(synthetic_scene, task, side):
+    calibration = load_calibration("fetch_sim", task)
+    estimator, scene = SceneEstimator(calibration, contract_of(task)), synthetic_scene(calibration)
+    position, upright = cube_at(0.66, 0.04, 0.5)
+    # The side that is on top now.
+    fallen = rotation_about_z(0.5) @ face_rotation(side).T
+    for time, rotation in enumerate((upright, fallen, fallen, upright)):
+        estimate = estimator.process(scene.render((position, rotation)), float(time))
+        assert estimate.outcomes["object"] == "seen"
+        np.testing.assert_allclose(estimate.object.position, position, atol=0.001)
+        np.testing.assert_allclose(estimate.object.rotation, rotation, atol=np.deg2rad(2.0))
 
 
 def test_one_marker_in_two_places_is_rejected(push, scene):
