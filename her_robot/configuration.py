@@ -73,16 +73,28 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
         raise ConfigurationError(f"{where}: {error}") from None
 
 
-def require_positive(config: Any) -> None:
-    """Refuse a configuration of numbers of which one is not positive.
+def require_positive(config: Any, *names: str) -> None:
+    """Refuse a configuration of which one of these numbers, by default any, is not positive.
 
     Raises:
         ValueError: a field is 0, negative or not finite.
     """
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
+    for name in names or [field.name for field in dataclasses.fields(config)]:
+        value = getattr(config, name)
         if not 0 < value < math.inf:
-            raise ValueError(f"{field.name} must be positive, found {value}")
+            raise ValueError(f"{name} must be above 0, found {value}")
+
+
+def require_not_negative(config: Any, *names: str) -> None:
+    """Refuse a configuration of which one of these numbers is negative.
+
+    Raises:
+        ValueError: a field is negative or not finite.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must not be negative, found {value}")
 
 
 def to_mapping(config: Any) -> dict[str, Any]:

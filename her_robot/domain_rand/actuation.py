@@ -12,6 +12,7 @@ import numpy as np
 
 from her_robot import arrays
 from her_robot.arrays import Array
+from her_robot.configuration import require_not_negative
 from her_robot.contract import CONTROL_PERIOD_S
 from her_robot.domain_rand.distribution import Range
 from her_robot.errors import ConfigurationError
@@ -57,9 +58,7 @@ class ActuationConfig:
         for name in _POSITIVE:
             if getattr(self, name).low <= 0:
                 raise ValueError(f"{name} must stay above 0, found {getattr(self, name).low}")
-        for name in ("noise", "bias"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
+        require_not_negative(self, "noise", "bias")
         if not 0.0 <= self.loss.low <= self.loss.high < 1.0:
             raise ValueError(f"loss must lie in [0, 1), found [{self.loss.low}, {self.loss.high}]")
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from her_robot import arrays
 from her_robot.arrays import Array
+from her_robot.configuration import require_not_negative, require_positive
 from her_robot.contract import ObjectState, RobotState
 from her_robot.domain_rand.distribution import Range
 from her_robot.domain_rand.late_states import KEPT, LateStates, check_latency
@@ -105,11 +106,8 @@ class SensingConfig:
     """Standard deviation of a constant error of each fingertip's position, each axis [m]."""
 
     def __post_init__(self) -> None:
-        if self.camera_rate <= 0:
-            raise ValueError(f"camera_rate must be above 0, found {self.camera_rate}")
-        for name in _DEVIATIONS:
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
+        require_positive(self, "camera_rate")
+        require_not_negative(self, *_DEVIATIONS)
         for name in (
             "camera_latency",
             "position_noise",

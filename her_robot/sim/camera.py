@@ -12,6 +12,7 @@ import cv2
 import mujoco
 import numpy as np
 
+from her_robot.configuration import require_not_negative, require_positive
 from her_robot.domain_rand.rendering import Distractor
 from her_robot.errors import HerRobotError
 
@@ -66,12 +67,10 @@ class CameraConfig:
     def __post_init__(self) -> None:
         if self.width <= 0 or self.height <= 0:
             raise ValueError(f"width and height must be above 0, found {self.width} x {self.height}")
-        if not self.rate > 0:
-            raise ValueError(f"rate must be above 0, found {self.rate}")
+        require_positive(self, "rate")
         if not 1 <= self.supersampling <= _LARGEST_SUPERSAMPLING:
             raise ValueError(f"supersampling must be 1 ... {_LARGEST_SUPERSAMPLING}, found {self.supersampling}")
-        if not (self.latency >= 0 and self.noise >= 0):
-            raise ValueError(f"latency and noise must not be negative, found {self.latency} and {self.noise}")
+        require_not_negative(self, "latency", "noise")
 
     @property
     def rendered_size(self) -> tuple[int, int]:

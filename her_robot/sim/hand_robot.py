@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import mujoco
 import numpy as np
 
+from her_robot.configuration import require_not_negative, require_positive
 from her_robot.contract import HandContract
 from her_robot.contract.hand import FINGERTIPS, JOINTS
 from her_robot.errors import ConfigurationError
@@ -53,11 +54,8 @@ class SimulatedHandConfig:
     def __post_init__(self) -> None:
         if HAND_CAMERA not in self.views:
             raise ValueError(f"views: {HAND_CAMERA} is needed, found {', '.join(self.views) or 'none'}")
-        for name in ("command_delay", "encoder_noise", "velocity_noise"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
-        if not self.joint_state_rate > 0:
-            raise ValueError(f"joint_state_rate must be above 0, found {self.joint_state_rate}")
+        require_not_negative(self, "command_delay", "encoder_noise", "velocity_noise")
+        require_positive(self, "joint_state_rate")
 
 
 @dataclass(frozen=True)

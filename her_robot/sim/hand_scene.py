@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
+from her_robot.configuration import require_not_negative, require_positive
 from her_robot.contract.hand import ACTUATOR_RANGES, COUPLED_JOINTS
 from her_robot.robot.calibration import ObjectPrints
 from her_robot.robot.hand_profile import HandProfile
@@ -40,11 +41,8 @@ class HandServoConfig:
     """Dry friction of the joint [Nm]."""
 
     def __post_init__(self) -> None:
-        for name in ("stiffness", "damping"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must be above 0, found {getattr(self, name)}")
-        if not 0 <= self.friction_loss < np.inf:
-            raise ValueError(f"friction_loss must not be negative, found {self.friction_loss}")
+        require_positive(self, "stiffness", "damping")
+        require_not_negative(self, "friction_loss")
 
 
 @dataclass(frozen=True)

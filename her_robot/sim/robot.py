@@ -12,6 +12,7 @@ from functools import partial
 import mujoco
 import numpy as np
 
+from her_robot.configuration import require_not_negative, require_positive
 from her_robot.contract import contract_of
 from her_robot.domain_rand.rendering import Appearance, RenderingConfig, Table
 from her_robot.robot.calibration import load_markers
@@ -59,11 +60,8 @@ class SimulatedRobotConfig:
     """Objects start turned by up to this, either way [rad]."""
 
     def __post_init__(self) -> None:
-        for name in ("command_delay", "encoder_noise", "velocity_noise", "object_yaw"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
-        if not self.joint_state_rate > 0:
-            raise ValueError(f"joint_state_rate must be above 0, found {self.joint_state_rate}")
+        require_not_negative(self, "command_delay", "encoder_noise", "velocity_noise", "object_yaw")
+        require_positive(self, "joint_state_rate")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
+from her_robot.configuration import require_not_negative, require_positive
 from her_robot.contract import Contract
 from her_robot.domain_rand.rendering import add_textures
 from her_robot.errors import UnknownNameError
@@ -52,10 +53,8 @@ class JointControlConfig:
     """Friction in proportion to a joint's speed [Nms/rad]: unlike `damping`, it holds back a motion as commanded."""
 
     def __post_init__(self) -> None:
-        _check_positive(self, "stiffness", "damping", "armature")
-        for name in ("friction_loss", "viscous_friction"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
+        require_positive(self, "stiffness", "damping", "armature")
+        require_not_negative(self, "friction_loss", "viscous_friction")
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class SceneConfig:
     """Servos that differ from `joint_control`, by the robot's name of the joint."""
 
     def __post_init__(self) -> None:
-        _check_positive(self, "object_mass", "friction", "finger_mass", "finger_force")
+        require_positive(self, "object_mass", "friction", "finger_mass", "finger_force")
         if not abs(self.table_height_offset) <= _LARGEST_TABLE_OFFSET:
             raise ValueError(
                 f"table_height_offset must be within {_LARGEST_TABLE_OFFSET} m, found {self.table_height_offset}"
@@ -140,12 +139,6 @@ def table_top(model: mujoco.MjModel) -> float:
     table = model.body(TABLE)
     box = model.geom(table.geomadr[0])
     return float(table.pos[2] + box.pos[2] + box.size[2])
-
-
-def _check_positive(config: object, *names: str) -> None:
-    for name in names:
-        if not 0 < getattr(config, name) < np.inf:
-            raise ValueError(f"{name} must be above 0, found {getattr(config, name)}")
 
 
 def _remove_mocap_weld(spec: mujoco.MjSpec) -> None:

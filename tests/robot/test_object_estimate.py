@@ -160,5 +160,5 @@ def test_images_that_come_too_late_are_counted_and_not_used(looks):
 
 
 def test_impossible_configurations_are_refused():
-    with pytest.raises(ValueError, match="speed must be positive, found -1"):
+    with pytest.raises(ValueError, match="speed must be above 0, found -1"):
         ObjectEstimatorConfig(speed=-1)

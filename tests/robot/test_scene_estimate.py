@@ -281,5 +281,5 @@ def test_tally_adds_up(push, scene):
     ("name", "value"), [("jump_repeats", 0), ("pixel_noise", -1.0), ("goal_time_constant", np.nan)]
 )
 def test_impossible_configuration_is_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} must be positive"):
+    with pytest.raises(ValueError, match=f"{name} must be above 0"):
         EstimatorConfig(**{name: value})
