@@ -36,7 +36,7 @@ def test_the_products_of_an_update_are_those_of_its_passes():
     """DDPG, actor every other time: per two updates, and for each layer but the first, the critic makes 2 forward, 2 of
     its target's, 4 backward, 1 and 1 for the actor; the actor 2 of its target's, 1 forward, 2 backward. A backward pass
     of parameters leaves out the first layer's input, one of inputs has it."""
-    config = load_config("fetch_push", None, SMALL)
+    config = load_config("fetch_push", "published", SMALL)
     _, flops = benchmark.contenders(config)
     inputs, actions, hidden = 31, 4, 16
     critic = [(inputs + actions) * hidden, hidden * hidden, hidden]
@@ -48,7 +48,7 @@ def test_the_products_of_an_update_are_those_of_its_passes():
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_each_contender_says_how_many_updates_it_did(algorithm):
-    runs, _ = benchmark.contenders(load_config("fetch_push", None, [*SMALL, f"agent.algorithm={algorithm}"]))
+    runs, _ = benchmark.contenders(load_config("fetch_push", "published", [*SMALL, f"agent.algorithm={algorithm}"]))
     assert {name: run() for name, run in runs.items()} == {"learn": 2, "update": 2, "products": 2}
 
 

@@ -15,9 +15,11 @@ from her_robot.policy.export import export_bundle
 from her_robot.policy.learner import Learner
 from her_robot.policy.replay import Episodes
 
+NETWORK = ["network.hidden_sizes=[32, 16]", "network.layer_norm=true", "network.goal_difference=true"]
+
 
 def _learner(*overrides, task="fetch_push", steps=50):
-    config = load_config(task, None, ["network.hidden_sizes=[32, 16]", *overrides])
+    config = load_config(task, "published", [*NETWORK, *overrides])
     contract = CONTRACTS[task]
     learner = Learner(contract, config)
     rng = np.random.default_rng(0)

@@ -31,7 +31,7 @@ def _no_measuring(act):
 def test_what_both_sides_have_is_set_alike():
     overrides = ["num_envs=16", "updates_per_cycle=400", "warmup_steps=900", "agent.polyak=0.9", "seed=3"]
     overrides += ["agent.target_interval=2", "network.hidden_sizes=[64, 32]", "batch_size=128", "agent.gamma=0.9"]
-    settings = stable_baselines.settings("sac", load_config("fetch_push", None, overrides), num_envs=4)
+    settings = stable_baselines.settings("sac", load_config("fetch_push", "published", overrides), num_envs=4)
     assert settings["policy_kwargs"] == {"net_arch": [64, 32]}
     assert (settings["batch_size"], settings["gamma"], settings["seed"]) == (128, 0.9, 3)
     # 400 updates for 800 steps: 2 for the 4 of a step of the vector environment.
@@ -101,7 +101,7 @@ def test_peers_that_are_not_installed_have_no_side(monkeypatch):
 
 def test_a_task_without_the_preset_takes_its_own(monkeypatch):
     monkeypatch.setattr(comparison, "PRESET", "of_no_such_name")
-    assert comparison._config("fetch_push", None, 0)[0] == "fetch_push"
+    assert comparison._config("fetch_slide", None, 0)[0] == "fetch_slide"
     with pytest.raises(UnknownNameError, match="unknown training preset 'fst'"):
         comparison._config("fetch_push", "fst", 0)
 

@@ -46,8 +46,16 @@ def _finish(trainer):
     return progress
 
 
+WITHOUT_MEMORY = ["network.history=0", "agent.algorithm=ddpg"]
+
+
 @pytest.mark.parametrize(
-    "overrides", [[], ["network.history=2", "network.asymmetric=true"], ["network.recurrent=lstm"]]
+    "overrides",
+    [
+        [],
+        [*WITHOUT_MEMORY, "network.asymmetric=false", "adr.enabled=false"],
+        [*WITHOUT_MEMORY, "network.recurrent=lstm"],
+    ],
 )
 def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, overrides):
     whole = _trainer(tmp_path / "whole", 800, *overrides)

@@ -16,6 +16,7 @@ from her_robot.sim.hand_tasks import hand_task
 
 TOY = [
     "sim=warp",
+    "randomization=robot_loop",
     "num_envs=2",
     "num_threads=1",
     "batch_size=32",
@@ -37,7 +38,7 @@ def _short_episodes(monkeypatch, short_task):
 
 
 def test_a_resumed_run_goes_on_on_the_device(tmp_path):
-    config = load_config("fetch_push", None, [*TOY, "total_steps=6"])
+    config = load_config("fetch_push", "guided", [*TOY, "total_steps=6"])
     trainer = Trainer(config, tmp_path)
     played = []
     explore = trainer._explorer.play
@@ -46,7 +47,7 @@ def test_a_resumed_run_goes_on_on_the_device(tmp_path):
     trainer.close()
     for name in ("observation", "achieved_goal", "desired_goal", "action"):
         assert isinstance(getattr(played[0], name), torch.Tensor), name
-    resumed = Trainer(load_config("fetch_push", None, [*TOY, "total_steps=12"]), tmp_path)
+    resumed = Trainer(load_config("fetch_push", "guided", [*TOY, "total_steps=12"]), tmp_path)
     resumed.resume()
     assert torch.equal(resumed.learner.buffer.episodes.observation, played[0].observation)
     progress = list(resumed.run())
@@ -59,7 +60,7 @@ def test_a_resumed_run_goes_on_on_the_device(tmp_path):
 
 def test_the_command_trains_a_bundle_that_runs_anywhere(tmp_path):
     overrides = [*TOY, "randomization=none", "warmup_steps=0", "evaluation.interval_steps=6"]
-    assert train_command("fetch_push", overrides=overrides, out=tmp_path / "run", steps=6) == 0
+    assert train_command("fetch_push", "guided", overrides=overrides, out=tmp_path / "run", steps=6) == 0
     card = PolicyBundle.load(tmp_path / "run" / "policy", "fetch_push").card
     assert card["training"]["sim"] == "warp"
     assert card["success"]["episodes"] == 1
