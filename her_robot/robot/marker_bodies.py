@@ -95,7 +95,7 @@ def standings(markers: ObjectPrints) -> list[np.ndarray]:
 
 
 def turned(body: Body, rotation: np.ndarray) -> Body:
-    """The same body in a frame from whose axes to its own `rotation` (3, 3) leads back."""
+    """A body that `rotation` (3, 3) has turned about the origin of its frame."""
     return {marker_id: corners @ rotation.T for marker_id, corners in body.items()}
 
 
