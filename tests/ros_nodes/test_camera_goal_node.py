@@ -193,7 +193,7 @@ def test_reset_lets_time_start_again(peer, robot):
     [
         ("task:=fetch_pussh", "unknown task 'fetch_pussh'; did you mean 'fetch_push'"),
         ("calibration:=nowhere", "unknown calibration 'nowhere'"),
-        ("estimator.pixel_noise:=-1.0", "pixel_noise must be positive"),
+        ("estimator.pixel_noise:=-1.0", "pixel_noise must be above 0"),
         ("image_timeout:=soon", "image_timeout"),
     ],
 )
