@@ -139,14 +139,12 @@ def print_robots(severity: float) -> None:
 
 def print_faults() -> None:
     """All schedules of faults, and what has to happen."""
-    console = Console()
+    console, push = Console(), contract_of("fetch_push")
     for name in shipped_faults():
         schedule = load_faults(name)
         console.print(f"[bold]{name}[/]  {schedule.description}")
         for event in schedule.events:
-            console.print(
-                f"  {event.kind} at {event.at:g} s for {event.lasts:g} s: {event.expected(contract_of('fetch_push'))}"
-            )
+            console.print(f"  {event.kind} at {event.at:g} s for {event.lasts:g} s: {event.expected(push)}")
 
 
 def robot_row(name: str, evaluation: Evaluation) -> dict[str, Any]:

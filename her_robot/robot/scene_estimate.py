@@ -162,9 +162,11 @@ class SceneEstimator:
         self._config = config or EstimatorConfig()
         self._contract = contract
         self._bodies = {"goal": tile(calibration.markers)}
+        upright = cube(calibration.markers)
         if contract.has_object:
-            self._bodies["object"] = cube(calibration.markers)
-        self._standings = standings(calibration.markers)
+            self._bodies["object"] = upright
+        self._standings = [(side, turned(upright, side)) for side in standings(calibration.markers)]
+        """Each way in which the object may stand: the rotation to it, and the object so turned."""
         ids = sorted(marker_id for body in self._bodies.values() for marker_id in body)
         self._detector = MarkerDetector(calibration.markers.dictionary, ids, calibration.camera)
         self.counts = {name: Counts() for name in self._bodies}
@@ -270,19 +272,22 @@ class SceneEstimator:
     def _on_table(self, name: str, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
         """Pose of the object that stands on the table, as it stood last or, if that explains nothing, on the only other
         side that explains what is seen; or goal of the tile that lies there."""
-        table, body = self._calibration.table.table_height, self._bodies[name]
+        table, config = self._calibration.table.table_height, self._config
         object_height = table + self._calibration.markers.object.half_height
         if name == "goal":
-            reason, fit = self._upright(body, markers, table)
-            return reason, None if fit is None else _upright_pose(fit, np.eye(3), object_height, self._config)
-        reason, fit = self._upright(turned(body, self._standing), markers, object_height)
+            reason, fit = self._upright(self._bodies[name], markers, table)
+            return reason, None if fit is None else _upright_pose(fit, np.eye(3), object_height, config)
+        reason, fit = self._upright(self._standing[1], markers, object_height)
         if fit is None:
-            fits = [(side, self._upright(turned(body, side), markers, object_height)[1]) for side in self._standings]
-            clean = [(side, other) for side, other in fits if other and other.error <= self._config.upright_clean_error]
+            others = [standing for standing in self._standings if standing is not self._standing]
+            fits = [(standing, self._upright(standing[1], markers, object_height)[1]) for standing in others]
+            clean = [
+                (standing, other) for standing, other in fits if other and other.error <= config.upright_clean_error
+            ]
             if len(clean) != 1:
                 return reason, None
             self._standing, fit = clean[0]
-        return "", _upright_pose(fit, self._standing, object_height, self._config)
+        return "", _upright_pose(fit, self._standing[0], object_height, config)
 
     def _upright(self, body: Body, markers: list[DetectedMarker], height: float) -> tuple[str, UprightFit | None]:
         """An upright body at some height [m] fitted to all its markers or the best one, or why it cannot be."""
@@ -304,7 +309,7 @@ class SceneEstimator:
 
     def _lifted_object(self, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
         """Pose of the object wherever it is, as upright as what is seen allows."""
-        calibration, config, body = self._calibration, self._config, turned(self._bodies["object"], self._standing)
+        calibration, config, (side, body) = self._calibration, self._config, self._standing
         guesses = {}
         for marker in markers:
             guess = guess_lifted(body[marker.id], marker.corners, config.max_tilt, calibration)
@@ -324,7 +329,7 @@ class SceneEstimator:
         if fit.rotation[2, 2] < np.cos(config.max_tilt):
             return "not upright", None
         covariance = fit.unit_covariance * max(config.pixel_noise, fit.error) ** 2
-        return "", PoseEstimate(fit.position, fit.rotation @ self._standing, covariance)
+        return "", PoseEstimate(fit.position, fit.rotation @ side, covariance)
 
     def _floating_tile(self, markers: list[DetectedMarker]) -> tuple[str, PoseEstimate | None]:
         """Pose of the goal tile, wherever it is."""
