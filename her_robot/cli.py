@@ -141,6 +141,12 @@ def _add_train(commands) -> None:
         help="begin with this trained policy, a bundle's folder or `shipped`, such as to fit it to another "
         "randomisation; its critics are learnt first",
     )
+    parser.add_argument(
+        "--teacher",
+        metavar="DIR",
+        help="let this trained policy, or the `shipped` one, show the new one what to do: it acts in "
+        "exploration.guided_episodes and is imitated with the weight agent.imitation",
+    )
     parser.set_defaults(run=_train)
 
 
@@ -360,6 +366,8 @@ def _train(options: argparse.Namespace) -> int:
         options.overrides.append(f"device={options.device}")
     if options.initial_policy is not None:
         options.overrides.append(f"initial_policy={options.initial_policy}")
+    if options.teacher is not None:
+        options.overrides.append(f"teacher={options.teacher}")
     if options.seeds is not None:
         return _train_seeds(options)
     return train_command(

@@ -110,7 +110,8 @@ class ExplorationConfig:
     grasp_distance: float = 0.03
     """The policy takes over when open fingers are nearer than this to the object's centre [m]."""
     guided_episodes: float = 0.0
-    """Share of training episodes that begin with the task's scripted guide acting, for a random number of steps."""
+    """Share of training episodes that begin with the task's guide acting, a script or the teacher, for a random number
+    of steps."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,9 @@ class TrainConfig:
     the place of agent.imitation. Without it, critics that have seen one policy alone lead the actor astray."""
     anchor_steps: int = 400_000
     """Environment steps over which that weight falls to 0."""
+    teacher: str = ""
+    """A trained policy in the place of the task's script: a bundle's folder, or `shipped`. Empty: the script, if any.
+    With network.asymmetric it is shown the truth, and teaches a policy that sees less."""
     randomization: str = "none"
     """Preset in config/randomization/, or a path to one."""
     adr: AutomaticConfig = field(default_factory=AutomaticConfig)
@@ -318,10 +322,15 @@ class TrainConfig:
             "agent.imitation": self.agent.imitation if self.agent.imitation_of == "guide" else 0.0,
         }
         for name, value in guided.items():
-            if value and self.task not in GUIDES:
+            if value and self.task not in GUIDES and not self.teacher:
                 raise ValueError(
-                    f"{name} is {value}, but {self.task} has no guide; tasks with one: {', '.join(GUIDES)}"
+                    f"{name} is {value}, but {self.task} has no guide; tasks with one: {', '.join(GUIDES)}. A trained "
+                    "policy can take its place: teacher"
                 )
+        if self.teacher and not any(guided.values()):
+            raise ValueError(
+                f"teacher is {self.teacher}, but neither {' nor '.join(guided)} is above 0: nothing follows it"
+            )
 
 
 def load_config(task: str, path_or_preset: str | None, overrides: list[str]) -> TrainConfig:

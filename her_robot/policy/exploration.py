@@ -13,7 +13,7 @@ from her_robot.contract import Contract, FetchContract, goal_between
 from her_robot.policy.acting import Policy
 from her_robot.policy.config import ExplorationConfig
 from her_robot.policy.episode_memory import EpisodeMemory
-from her_robot.policy.guide import GUIDES, approach_object, guide_actions
+from her_robot.policy.guide import approach_object, scripted_guide
 from her_robot.policy.replay import Episodes
 
 
@@ -41,7 +41,8 @@ class Explorer:
         """
         self._env, self._config, self._rng = env, config, rng
         self._contract: Contract = env.contract
-        self._has_guide = env.contract.task in GUIDES
+        self.guide = scripted_guide(env.contract, with_truth)
+        """What acts in guided episodes; None for none."""
         self._with_truth = with_truth
         self._near = config.grasp_distance
         if isinstance(env.contract, FetchContract) and env.contract.gripper_blocked:
@@ -126,8 +127,8 @@ class Explorer:
             towards, distance = approach_object(self._contract, observation)
             approaching &= distance > self._near
             action[approaching] = towards[approaching]
-        if guided.any() and self._has_guide:
-            action[guided] = guide_actions(self._contract, shown[guided], desired_goal[guided], self._with_truth)
+        if guided.any() and self.guide:
+            action[guided] = self.guide(shown[guided], desired_goal[guided])
         xp = arrays.namespace(action)
         action = xp.clip(action + noise.added, -1.0, 1.0)
         action = xp.where(noise.replaces[:, None], noise.uniform, action)

@@ -1,4 +1,4 @@
-"""Scripted guides that show a policy in training what contact is good for.
+"""Guides that show a policy in training what contact is good for: scripts, or a policy that was trained before.
 
 HER learns from whatever is achieved; at first nothing is, because random actions hardly ever touch the object. A share
 of the training episodes begins with a guide acting, with the same exploration noise, and the policy learns from them
@@ -11,6 +11,11 @@ from her_robot import arrays
 from her_robot.arrays import Array
 from her_robot.contract import Contract, term_slice
 from her_robot.domain_rand.anticipation import HELD_GAP
+from her_robot.errors import ConfigurationError
+from her_robot.policy.bundle import PolicyBundle
+
+Guide = Callable[[Array, Array], Array]
+"""Actions (n, action_size) for observations (n, observation_size) and desired goals (n, goal_size)."""
 
 _BEHIND = 0.06
 """Where a push starts: this far behind the object, as seen from the goal [m]."""
@@ -143,16 +148,34 @@ GUIDES: dict[str, Callable[[Contract, Array, Array, float], Array]] = {
     "fetch_push": guide_push,
     "fetch_pick_and_place": guide_pick,
 }
-"""The guide of each task that has one."""
+"""The script of each task that has one."""
 
 
-def guide_actions(contract: Contract, observation: Array, desired_goal: Array, sees_truth: bool) -> Array:
-    """What the task's guide would do (n, action_size).
+def scripted_guide(contract: Contract, sees_truth: bool) -> Guide | None:
+    """The script of a task; None where it has none.
 
     Args:
-        contract: of a task that has a guide.
-        observation: what the guide sees (n, observation_size).
-        desired_goal: (n, 3) [m].
-        sees_truth: whether that is the truth (`BatchedGoalEnv.true_observation`), rather than what sensors tell.
+        contract: of the task.
+        sees_truth: whether it is shown the truth (`BatchedGoalEnv.true_observation`), rather than what sensors tell.
     """
-    return GUIDES[contract.task](contract, observation, desired_goal, _CAUTIOUS if sees_truth else 1.0)
+    script, haste = GUIDES.get(contract.task), _CAUTIOUS if sees_truth else 1.0
+    if script is None:
+        return None
+    return lambda observation, desired_goal: script(contract, observation, desired_goal, haste)
+
+
+def teacher(bundle: PolicyBundle) -> Guide:
+    """A trained policy as a guide of another one, which has to do with less: late sensors, or other networks.
+
+    Raises:
+        ConfigurationError: the policy remembers its episode, and a guide is asked about single moments.
+    """
+    if bundle.remembers:
+        raise ConfigurationError(
+            f"{bundle.path}: a policy that remembers its episode cannot teach; name one without history and LSTM"
+        )
+
+    def act(observation: Array, desired_goal: Array) -> Array:
+        return arrays.like(observation, bundle.act(arrays.to_numpy(observation), arrays.to_numpy(desired_goal)))
+
+    return act

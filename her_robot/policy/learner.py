@@ -15,7 +15,7 @@ from her_robot.policy.acting import Policy, RecurrentPolicy
 from her_robot.policy.agent import Agent, Batch, Losses
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.ddpg import Ddpg, Td3
-from her_robot.policy.guide import guide_actions
+from her_robot.policy.guide import scripted_guide
 from her_robot.policy.her import STRATEGIES, hindsight_goals
 from her_robot.policy.inputs import Inputs
 from her_robot.policy.mirror import Mirror
@@ -64,6 +64,8 @@ class Learner:
         self.inputs = Inputs(contract, config.normalizer, config.network, self.device, len(parameters))
         self.agent = self._new_agent(beside and self.device.type == "cpu" and self._processes.count == 1)
         self.agent.critics_first = config.critics_first if config.initial_policy else 0
+        self.guide = scripted_guide(contract, config.network.asymmetric)
+        """What `agent.imitation_of: guide` imitates; None where there is none."""
         self.anchor: Perceptron | None = None
         """The actor of the policy that the run began with, which the present one imitates; None without."""
         if self._processes.rank:
@@ -244,14 +246,14 @@ class Learner:
     def _guide_actions(
         self, episodes: StoredEpisodes, episode: Tensor, time: Tensor, goals: Tensor, reflected: Tensor | None
     ) -> Tensor:
-        """What the task's guide would do at some times (n, action_size). The arguments are those of `_inputs_at`."""
-        sees_truth = self._config.network.asymmetric
-        shown = (episodes.truth if sees_truth else episodes.observation)[episode, time]
+        """What the guide would do at some times (n, action_size). The arguments are those of `_inputs_at`."""
+        assert self.guide is not None, "a configuration that imitates a guide has one"
+        shown = (episodes.truth if self._config.network.asymmetric else episodes.observation)[episode, time]
         observation = self._reflect("observation", shown, reflected)
         if self.device.type == "cpu":
             # NumPy's arithmetic, as where the guide acts: a run is then the same to the last bit whatever learns it.
-            return torch.from_numpy(guide_actions(self.contract, observation.numpy(), goals.numpy(), sees_truth))
-        return guide_actions(self.contract, observation, goals, sees_truth)
+            return torch.from_numpy(self.guide(observation.numpy(), goals.numpy()))
+        return self.guide(observation, goals)
 
     def _inputs_at(
         self, episodes: StoredEpisodes, episode: Tensor, time: Tensor, goals: Tensor, reflected: Tensor | None

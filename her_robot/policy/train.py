@@ -11,7 +11,7 @@ docs/scaling.md.
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -29,8 +29,8 @@ from her_robot.policy.processes import Processes
 from her_robot.policy.trackers import ConsoleTracker, CsvTracker, CurveTracker, TensorBoardTracker
 from her_robot.policy.training import Progress, Trainer
 
-_INITIAL_POLICY = "initial_policy"
-"""Folder of a run in which there is a copy of what it began with."""
+_KEPT = ("initial_policy", "teacher")
+"""Fields of the configuration that name a trained policy. A run keeps a copy of each, in a folder of that name."""
 
 
 def train_command(
@@ -80,13 +80,15 @@ def train_command(
         check_disk_space(directory, processes.count_here * replay_bytes(run_config))
         trainer = Trainer(run_config, directory, processes)
         stack.callback(trainer.close)
-        initial_policy = _initial_policy(run_config, directory, resume)
-        if initial_policy is not None:
-            trainer.begin_with(initial_policy)
+        policies = _named_policies(run_config, directory, resume)
+        if "initial_policy" in policies:
+            trainer.begin_with(policies["initial_policy"])
+        if "teacher" in policies:
+            trainer.follow(policies["teacher"])
         if resume:
             trainer.resume()
         elif processes.is_writer:
-            _write_beginning(directory, run_config, initial_policy)
+            _write_beginning(directory, run_config, policies)
         if not processes.is_writer:
             _follow(trainer, until_success)
             return 0
@@ -120,16 +122,15 @@ def _run(trainer: Trainer, directory: Path, console: Console, until_success: flo
             tracker.close()
 
 
-def _initial_policy(config: TrainConfig, directory: Path, resume: bool) -> PolicyBundle | None:
-    """The policy that a run begins with, None for a random one; a run that is resumed has a copy of it."""
-    if not config.initial_policy:
-        return None
-    path = Path(config.initial_policy)
-    if resume:
-        path = directory / _INITIAL_POLICY
-    elif config.initial_policy == "shipped":
-        path = shipped_bundle(config.task)
-    return PolicyBundle.load(path, config.task)
+def _named_policies(config: TrainConfig, directory: Path, resume: bool) -> dict[str, PolicyBundle]:
+    """The trained policies that a configuration names, by its fields; a run that is resumed has copies of them."""
+    policies = {}
+    for field in _KEPT:
+        named = getattr(config, field)
+        if named:
+            path = shipped_bundle(config.task) if named == "shipped" else Path(named)
+            policies[field] = PolicyBundle.load(directory / field if resume else path, config.task)
+    return policies
 
 
 def _check_warp(config: TrainConfig, console: Console) -> None:
@@ -208,9 +209,9 @@ def _refuse_existing_run(directory: Path) -> None:
         raise CheckpointError(f"{directory} already holds a run; go on with --resume, or choose another --out")
 
 
-def _write_beginning(directory: Path, config: TrainConfig, initial_policy: PolicyBundle | None) -> None:
-    if initial_policy is not None:
-        initial_policy.save(directory / _INITIAL_POLICY)
+def _write_beginning(directory: Path, config: TrainConfig, policies: Mapping[str, PolicyBundle]) -> None:
+    for field, policy in policies.items():
+        policy.save(directory / field)
     text = configuration.dump_yaml(configuration.to_mapping(config))
     configuration.write_atomically(directory / "config.yaml", text)
 

@@ -33,6 +33,7 @@ from her_robot.policy.checkpoint import (
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.curriculum import Curriculum
 from her_robot.policy.exploration import Explorer
+from her_robot.policy.guide import teacher
 from her_robot.policy.learner import Learner
 from her_robot.policy.processes import Processes
 from her_robot.policy.replay import Episodes
@@ -158,6 +159,14 @@ class Trainer:
             ConfigurationError: it is of other networks than this run.
         """
         begin_with(self.learner, bundle, self.config.network)
+
+    def follow(self, bundle: PolicyBundle) -> None:
+        """Let a trained policy take the place of the task's script: it acts in guided episodes, and is imitated.
+
+        Raises:
+            ConfigurationError: it remembers its episode.
+        """
+        self._explorer.guide = self.learner.guide = teacher(bundle)
 
     def resume(self) -> None:
         """Continue from the newest checkpoint that all processes have.
