@@ -188,6 +188,9 @@ class TrainConfig:
     """Environment steps, summed over environments."""
     num_envs: int = 16
     """Environments stepped side by side; each plays one episode in a cycle."""
+    episode_steps: int = 0
+    """Control periods of an episode of training; 0 is as many as the task has. Slow robots need longer ones.
+    Evaluations under randomisation last as long, those in the nominal environment as the task says."""
     num_threads: int = 0
     """Threads for simulation and for learning; 0 is one for each core."""
     updates_per_cycle: int = 400
@@ -229,6 +232,11 @@ class TrainConfig:
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
+    @property
+    def steps_of_an_episode(self) -> int:
+        """Control periods of an episode of training."""
+        return self.episode_steps or contract_of(self.task).episode_steps
+
     def __post_init__(self) -> None:
         positive = {
             "total_steps": self.total_steps,
@@ -269,10 +277,17 @@ class TrainConfig:
                 raise ValueError(f"{name} must lie in [0, 1], found {value}")
         if not 0.0 < self.agent.gamma < 1.0:
             raise ValueError(f"agent.gamma must lie between 0 and 1, found {self.agent.gamma}")
-        if min(self.num_threads, self.warmup_steps, self.critics_first, self.anchor, self.network.history) < 0:
-            raise ValueError(
-                "num_threads, warmup_steps, critics_first, anchor and network.history must not be negative"
-            )
+        not_negative = {
+            "num_threads": self.num_threads,
+            "episode_steps": self.episode_steps,
+            "warmup_steps": self.warmup_steps,
+            "critics_first": self.critics_first,
+            "anchor": self.anchor,
+            "network.history": self.network.history,
+        }
+        for name, value in not_negative.items():
+            if value < 0:
+                raise ValueError(f"{name} must not be negative, found {value}")
         for name, wanted in {"network.asymmetric": self.network.asymmetric, "adr.enabled": self.adr.enabled}.items():
             if self.sim == "warp" and wanted:
                 raise ValueError(f"{name} is not known to sim=warp yet; leave it out, or set sim=cpu")
@@ -301,10 +316,10 @@ class TrainConfig:
             raise ValueError(
                 f"network.nearest_side is for an object that looks alike from several sides; {self.task} has none"
             )
-        if self.buffer_steps < self.num_envs * contract.episode_steps:
+        if self.buffer_steps < self.num_envs * self.steps_of_an_episode:
             raise ValueError(
                 f"buffer_steps is {self.buffer_steps}; one cycle of {self.num_envs} environments needs "
-                f"{self.num_envs * contract.episode_steps}"
+                f"{self.num_envs * self.steps_of_an_episode}"
             )
         fetch_only = {
             "network.positions=relative": self.network.positions == "relative",

@@ -31,16 +31,20 @@ class _Noise(NamedTuple):
 class Explorer:
     """Plays one episode in every environment at a time."""
 
-    def __init__(self, env: Any, config: ExplorationConfig, rng: Any, with_truth: bool = False) -> None:
+    def __init__(
+        self, env: Any, config: ExplorationConfig, rng: Any, with_truth: bool = False, episode_steps: int = 0
+    ) -> None:
         """
         Args:
             env: a `BatchedGoalEnv` or a `WarpGoalEnv` that resets all its rows together.
             config: how it explores.
             rng: source of its draws: a `numpy.random.Generator`, or a `DeviceGenerator` on the environments' device.
             with_truth: record the truth as well, and what was drawn for the episodes.
+            episode_steps: how long an episode lasts; 0 is as long as the task says.
         """
         self._env, self._config, self._rng = env, config, rng
         self._contract: Contract = env.contract
+        self._episode_steps = episode_steps or env.contract.episode_steps
         self.guide = scripted_guide(env.contract, with_truth)
         """What acts in guided episodes; None for none."""
         self._with_truth = with_truth
@@ -64,7 +68,7 @@ class Explorer:
         truths = [env.true_observation()] if self._with_truth else []
         noise = self._draw_noise()
         memory = policy.memory() if policy else EpisodeMemory(0, self._contract.action_size)
-        for step in range(self._contract.episode_steps):
+        for step in range(self._episode_steps):
             if step and step % self._config.hold_steps == 0:
                 noise = self._draw_noise()
             seen = observation["observation"]
@@ -106,7 +110,7 @@ class Explorer:
         size, rng, config = self._env.num_envs, self._rng, self._config
         approaching = (rng.random(size) < config.approach_episodes) & self._contract.has_object
         guided = rng.random(size) < config.guided_episodes
-        steps = rng.integers(1, self._contract.episode_steps + 1, size)
+        steps = rng.integers(1, self._episode_steps + 1, size)
         return approaching, arrays.namespace(steps).where(guided, steps, 0)
 
     def _action(

@@ -73,7 +73,7 @@ class Learner:
             self._generator.manual_seed(config.seed * 1000 + self._processes.rank)
         self.buffer = ReplayBuffer(
             config.buffer_steps,
-            contract.episode_steps,
+            config.steps_of_an_episode,
             contract.observation_size,
             contract.goal_size,
             contract.action_size,
@@ -186,7 +186,7 @@ class Learner:
 
     def _sequences(self, count: int, imitates: bool) -> list[Sequences]:
         """Whole episodes, each with one goal: in hindsight it is one for a step that is drawn from it."""
-        episodes, steps = self.buffer.episodes, self.contract.episode_steps
+        episodes, steps = self.buffer.episodes, self.buffer.episode_steps
         size = max(1, round(self._config.batch_size / steps))
         episode, step = self.buffer.draw(count * size, self._generator)
         goals, reflected = self._goals(episodes, episode, step)[0], self._draw_reflected(len(episode))

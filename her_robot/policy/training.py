@@ -96,7 +96,9 @@ class Trainer:
         self._env.reset(seed=config.seed + _SEEDS_OF_A_PROCESS * rank)
         self._evaluation_envs = _evaluation_envs(config, threads, device, self.preset)
         self._rng = _generator(config, [config.seed, 1, rank], device)
-        self._explorer = Explorer(self._env, config.exploration, self._rng, config.network.asymmetric)
+        self._explorer = Explorer(
+            self._env, config.exploration, self._rng, config.network.asymmetric, config.episode_steps
+        )
         self._curriculum = Curriculum(config.adr, self._env, self.preset) if config.adr.enabled else None
         self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
         self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None, curriculum=self._curriculum_numbers())
@@ -229,7 +231,7 @@ class Trainer:
         played, successes = self.processes.sum(np.array([len(episodes), float(final.sum())]))
         if self._curriculum is not None:
             self._curriculum.record(self.processes.sum(self._curriculum.count(final)))
-        env_steps = before.env_steps + int(played) * self.contract.episode_steps
+        env_steps = before.env_steps + int(played) * config.steps_of_an_episode
         rates = self._evaluate() if self._evaluation_is_due(before.env_steps, env_steps) else {}
         return Progress(
             env_steps=env_steps,
@@ -278,15 +280,17 @@ class Trainer:
         share = -(-episodes // self.processes.count)
         first = first_seed + self.progress.env_steps + rank * share
         policy = self.learner.policy(averaged=True)
+        steps = {"nominal": self.contract.episode_steps, "randomized": self.config.steps_of_an_episode}
         successes = [
-            evaluate_batched(env, policy, range(first, first + share)) for env in self._evaluation_envs.values()
+            evaluate_batched(env, policy, range(first, first + share), steps[name])
+            for name, env in self._evaluation_envs.items()
         ]
         rates = self.processes.sum(np.array(successes, np.float64)) / (share * self.processes.count)
         return dict(zip(self._evaluation_envs, rates.tolist(), strict=True))
 
 
-def evaluate_batched(env: Any, policy: Policy, seeds: range) -> int:
-    """Final-step successes of the deterministic policy over one episode a seed."""
+def evaluate_batched(env: Any, policy: Policy, seeds: range, episode_steps: int) -> int:
+    """Successes of the deterministic policy at the last of `episode_steps`, over one episode a seed."""
     successes = 0
     for start in range(0, len(seeds), env.num_envs):
         chunk = list(seeds[start : start + env.num_envs])
@@ -294,7 +298,7 @@ def evaluate_batched(env: Any, policy: Policy, seeds: range) -> int:
         observation, _ = env.reset(seed=padded)
         memory = policy.memory()
         info: dict[str, Any] = {}
-        for _ in range(env.contract.episode_steps):
+        for _ in range(episode_steps):
             action = policy.act(observation["observation"], observation["desired_goal"], memory)
             observation, _, _, _, info = env.step(action)
         successes += int(info["is_success"][: len(chunk)].sum())

@@ -35,6 +35,7 @@ def test_every_task_has_a_preset_and_takes_the_published_one(task):
         ("agent.n_step=0", r"n_step must be above 0"),
         ("device=tpu", r"'tpu' is not one of cpu, cuda"),
         ("buffer_steps=10", r"buffer_steps is 10; one cycle"),
+        ("episode_steps=-1", r"episode_steps must not be negative, found -1"),
         ("network.hidden_sizes=[]", r"hidden_sizes must be positive"),
         ("agent.gamma.x=1", r"'gamma' is a value, not a section"),
         ("gamma", r"expected key=value"),

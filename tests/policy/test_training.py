@@ -12,10 +12,12 @@ import torch
 
 from her_robot.contract import HAND_CONTRACTS, sparse_reward
 from her_robot.errors import CheckpointError, ConfigurationError, TrainingDivergedError
+from her_robot.policy import training
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.policy.checkpoint import has_checkpoint, load_state
 from her_robot.policy.config import load_config
 from her_robot.policy.exploration import Explorer
+from her_robot.policy.export import export_bundle
 from her_robot.policy.learner import Learner
 from her_robot.policy.trackers import read_progress
 from her_robot.policy.train import train_command
@@ -150,6 +152,28 @@ def test_without_a_warm_up_the_policy_plays_at_once_and_learning_waits_for_its_e
     progress = _finish(Trainer(config, tmp_path))
     assert [p.updates for p in progress] == [0, 5]
     assert [p.losses is None for p in progress] == [True, False]
+
+
+def test_episodes_may_be_longer_than_the_task_s(tmp_path, monkeypatch):
+    asked = []
+    evaluate = training.evaluate_batched
+
+    def spy(env, policy, seeds, episode_steps):
+        asked.append(episode_steps)
+        return evaluate(env, policy, seeds, episode_steps)
+
+    monkeypatch.setattr(training, "evaluate_batched", spy)
+    trainer = _trainer(tmp_path, 640, "episode_steps=80", "evaluation.interval_steps=640", "network.history=2")
+    progress = _finish(trainer)
+    assert [p.env_steps for p in progress] == [320, 640]
+    episodes = trainer.learner.buffer.episodes
+    assert episodes.action.shape[1] == 80
+    assert episodes.achieved_goal.shape[1] == 81
+    assert asked == [50, 80]
+    _, step = trainer.learner.buffer.draw(1000, torch.Generator().manual_seed(0))
+    assert int(step.max()) >= 75
+    bundle = export_bundle(trainer.learner, trainer.config, trainer.preset)
+    assert bundle.contract.episode_steps == 50
 
 
 def test_reach_is_learned_in_a_few_thousand_steps(tmp_path):
