@@ -362,12 +362,9 @@ def _train(options: argparse.Namespace) -> int:
         given = options.device is not None or any(text.startswith("device=") for text in options.overrides)
         if options.sim == "warp" and not given:
             options.device = "cuda"
-    if options.device is not None:
-        options.overrides.append(f"device={options.device}")
-    if options.initial_policy is not None:
-        options.overrides.append(f"initial_policy={options.initial_policy}")
-    if options.teacher is not None:
-        options.overrides.append(f"teacher={options.teacher}")
+    for key in ("device", "initial_policy", "teacher"):
+        if getattr(options, key) is not None:
+            options.overrides.append(f"{key}={getattr(options, key)}")
     if options.seeds is not None:
         return _train_seeds(options)
     return train_command(

@@ -11,6 +11,7 @@ import tempfile
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,25 +75,25 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
 
 
 def require_positive(config: Any, *names: str) -> None:
-    """Refuse a configuration of which one of these numbers, by default any, is not positive.
+    """Refuse a configuration of which one of these numbers, by default any, is not positive; dots lead into sections.
 
     Raises:
         ValueError: a field is 0, negative or not finite.
     """
     for name in names or [field.name for field in dataclasses.fields(config)]:
-        value = getattr(config, name)
+        value = attrgetter(name)(config)
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be above 0, found {value}")
 
 
 def require_not_negative(config: Any, *names: str) -> None:
-    """Refuse a configuration of which one of these numbers is negative.
+    """Refuse a configuration of which one of these numbers is negative; dots lead into sections.
 
     Raises:
         ValueError: a field is negative or not finite.
     """
     for name in names:
-        value = getattr(config, name)
+        value = attrgetter(name)(config)
         if not 0 <= value < math.inf:
             raise ValueError(f"{name} must not be negative, found {value}")
 

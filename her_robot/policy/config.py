@@ -238,28 +238,8 @@ class TrainConfig:
         return self.episode_steps or contract_of(self.task).episode_steps
 
     def __post_init__(self) -> None:
-        positive = {
-            "total_steps": self.total_steps,
-            "num_envs": self.num_envs,
-            "updates_per_cycle": self.updates_per_cycle,
-            "batch_size": self.batch_size,
-            "agent.learning_rate": self.agent.learning_rate,
-            "agent.n_step": self.agent.n_step,
-            "agent.temperature": self.agent.temperature,
-            "replay.still_weight": self.replay.still_weight,
-            "agent.target_interval": self.agent.target_interval,
-            "agent.actor_interval": self.agent.actor_interval,
-            "agent.imitation_steps": self.agent.imitation_steps,
-            "anchor_steps": self.anchor_steps,
-            "exploration.hold_steps": self.exploration.hold_steps,
-            "checkpoint_interval": self.checkpoint_interval,
-            "evaluation.interval_steps": self.evaluation.interval_steps,
-            "evaluation.episodes": self.evaluation.episodes,
-            "evaluation.final_episodes": self.evaluation.final_episodes,
-        }
-        for name, value in positive.items():
-            if value <= 0:
-                raise ValueError(f"{name} must be above 0, found {value}")
+        configuration.require_positive(self, *_POSITIVE)
+        configuration.require_not_negative(self, *_NOT_NEGATIVE)
         shares = {
             "exploration.random_action": self.exploration.random_action,
             "exploration.approach_episodes": self.exploration.approach_episodes,
@@ -277,17 +257,6 @@ class TrainConfig:
                 raise ValueError(f"{name} must lie in [0, 1], found {value}")
         if not 0.0 < self.agent.gamma < 1.0:
             raise ValueError(f"agent.gamma must lie between 0 and 1, found {self.agent.gamma}")
-        not_negative = {
-            "num_threads": self.num_threads,
-            "episode_steps": self.episode_steps,
-            "warmup_steps": self.warmup_steps,
-            "critics_first": self.critics_first,
-            "anchor": self.anchor,
-            "network.history": self.network.history,
-        }
-        for name, value in not_negative.items():
-            if value < 0:
-                raise ValueError(f"{name} must not be negative, found {value}")
         for name, wanted in {"network.asymmetric": self.network.asymmetric, "adr.enabled": self.adr.enabled}.items():
             if self.sim == "warp" and wanted:
                 raise ValueError(f"{name} is not known to sim=warp yet; leave it out, or set sim=cpu")
@@ -346,6 +315,28 @@ class TrainConfig:
             raise ValueError(
                 f"teacher is {self.teacher}, but neither {' nor '.join(guided)} is above 0: nothing follows it"
             )
+
+
+_POSITIVE = (
+    "total_steps",
+    "num_envs",
+    "updates_per_cycle",
+    "batch_size",
+    "agent.learning_rate",
+    "agent.n_step",
+    "agent.temperature",
+    "replay.still_weight",
+    "agent.target_interval",
+    "agent.actor_interval",
+    "agent.imitation_steps",
+    "anchor_steps",
+    "exploration.hold_steps",
+    "checkpoint_interval",
+    "evaluation.interval_steps",
+    "evaluation.episodes",
+    "evaluation.final_episodes",
+)
+_NOT_NEGATIVE = ("num_threads", "episode_steps", "warmup_steps", "critics_first", "anchor", "network.history")
 
 
 def load_config(task: str, path_or_preset: str | None, overrides: list[str]) -> TrainConfig:

@@ -32,7 +32,7 @@ class Explorer:
     """Plays one episode in every environment at a time."""
 
     def __init__(
-        self, env: Any, config: ExplorationConfig, rng: Any, with_truth: bool = False, episode_steps: int = 0
+        self, env: Any, config: ExplorationConfig, rng: Any, with_truth: bool = False, episode_steps: int | None = None
     ) -> None:
         """
         Args:
@@ -40,7 +40,7 @@ class Explorer:
             config: how it explores.
             rng: source of its draws: a `numpy.random.Generator`, or a `DeviceGenerator` on the environments' device.
             with_truth: record the truth as well, and what was drawn for the episodes.
-            episode_steps: how long an episode lasts; 0 is as long as the task says.
+            episode_steps: how long an episode lasts; default: as long as the task says.
         """
         self._env, self._config, self._rng = env, config, rng
         self._contract: Contract = env.contract

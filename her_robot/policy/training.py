@@ -97,7 +97,7 @@ class Trainer:
         self._evaluation_envs = _evaluation_envs(config, threads, device, self.preset)
         self._rng = _generator(config, [config.seed, 1, rank], device)
         self._explorer = Explorer(
-            self._env, config.exploration, self._rng, config.network.asymmetric, config.episode_steps
+            self._env, config.exploration, self._rng, config.network.asymmetric, config.steps_of_an_episode
         )
         self._curriculum = Curriculum(config.adr, self._env, self.preset) if config.adr.enabled else None
         self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
