@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from her_robot.contract import FETCH_CONTRACTS
 from her_robot.errors import BundleError, ConfigurationError
 from her_robot.evaluation import latency
 
@@ -27,6 +28,12 @@ def test_every_stage_of_a_running_policy_is_measured(tmp_path, monkeypatch, caps
     for stage, found in result["latency_ms"].items():
         assert 0.0 < found["p50"] <= found["p95"] <= found["p99"] <= found["max"], stage
     assert "left out, as no policy ships for them" in capsys.readouterr().out
+
+
+def test_what_ships_for_the_fetch_is_measured_and_hands_are_left_alone(capsys):
+    results = latency.bench_latency(None, episodes=1, steps=1)
+    assert [result["task"] for result in results] == list(FETCH_CONTRACTS)
+    assert "left out" not in capsys.readouterr().out
 
 
 def test_wrong_input(monkeypatch):
