@@ -7,6 +7,7 @@ values and values of the wrong type are refused by name, with the file and the p
 import dataclasses
 import math
 import os
+import re
 import tempfile
 import types
 import typing
@@ -20,6 +21,9 @@ import yaml
 from her_robot.errors import ConfigurationError, did_you_mean
 
 T = TypeVar("T")
+
+_SCIENTIFIC = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+"""A number to everybody but YAML 1.1, which takes 5e-4 for a word."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -169,6 +173,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ConfigurationError(f"{where}: expected a mapping of keys to values, found {_describe(value)}")
         return {str(key): _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
         return float(value)
     if hint in (bool, int, str) and type(value) is hint:
         return value

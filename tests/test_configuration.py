@@ -90,8 +90,8 @@ def test_yaml_cannot_make_objects(tmp_path):
 def test_overrides(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("name: a\n")
-    loaded = configuration.load(Outer, path, ["count=3", "inner.speed=2", "limits=[0, 1]"])
-    assert loaded == Outer("a", 3, (0.0, 1.0), Inner(2.0))
+    loaded = configuration.load(Outer, path, ["count=3", "inner.speed=2", "limits=[0, 5e-4]"])
+    assert loaded == Outer("a", 3, (0.0, 0.0005), Inner(2.0))
     with pytest.raises(ConfigurationError, match="expected key=value"):
         configuration.load(Outer, path, ["count"])
 

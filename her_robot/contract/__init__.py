@@ -25,6 +25,7 @@ from her_robot.contract.goals import (
     is_success,
     pose_distances,
     sparse_reward,
+    waypoint,
 )
 from her_robot.contract.hand import (
     HAND_CONTRACTS,
@@ -68,6 +69,7 @@ __all__ = [
     "pose_distances",
     "sparse_reward",
     "term_slice",
+    "waypoint",
 ]
 
 State = RobotState | HandState

@@ -100,6 +100,22 @@ def goal_between(contract: Contract, achieved: Array, desired: Array, share: Arr
     return between
 
 
+def waypoint(contract: Contract, achieved: Array, desired: Array, reach: float) -> Array:
+    """The desired goal, or, where it is farther away than that, what lies on the way to it, (..., goal_size).
+
+    Args:
+        contract: of the task.
+        achieved: (..., goal_size).
+        desired: (..., goal_size).
+        reach: how far away the waypoint is at most [contract.distance_unit].
+    """
+    xp = arrays.namespace(achieved)
+    distance = goal_distance(contract, achieved, desired)
+    far = distance > reach
+    between = goal_between(contract, achieved, desired, xp.where(far, reach / xp.clip(distance, reach, None), 1.0))
+    return xp.where(far[..., None], between, desired)
+
+
 def is_lost(contract: Contract, achieved: Array) -> Array:
     """Whether the object has fallen off what it was on, boolean (...): its centre is below the table that it stood on,
     or below the palm."""

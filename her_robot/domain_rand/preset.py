@@ -50,7 +50,14 @@ def load_preset(name: str) -> RandomizationPreset:
     """
     path = resources.named_file("config/randomization", name, "randomization preset")
     try:
-        return configuration.load(RandomizationPreset, path)
+        preset = configuration.load(RandomizationPreset, path)
     except ConfigurationError as error:
         message = str(error)
         raise ConfigurationError(message if str(path) in message else f"{path}: {message}") from None
+    # How scenes look is drawn by simulated robots, in which no episode is nominal.
+    if preset.nominal_fraction == 1.0 and preset != RandomizationPreset(rendering=preset.rendering):
+        raise ConfigurationError(
+            f"{path}: nominal_fraction is 1, so that nothing of the rest would ever be drawn; give the share of "
+            "episodes that are not to be randomised, such as nominal_fraction: 0"
+        )
+    return preset

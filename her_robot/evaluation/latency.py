@@ -13,20 +13,22 @@ from rich.console import Console
 from rich.table import Table
 
 from her_robot.configuration import write_atomically
-from her_robot.contract import FETCH_CONTRACTS, contract_of
+from her_robot.contract import contract_of
 from her_robot.errors import BundleError, ConfigurationError
 from her_robot.evaluation.deployed_loop import DeployedLoop
 from her_robot.evaluation.episodes import FIRST_SEED
 from her_robot.evaluation.statistics import quantiles
 from her_robot.policy.bundle import PolicyBundle, shipped_bundle
+from her_robot.sim.simulated_robot import ROBOT_TASKS
 
 STAGES = ("camera", "estimate", "policy", "inverse_kinematics", "safety", "tick")
-"""In the order of the data: an image to poses; then the stages of a control tick; then the whole tick."""
+"""In the order of the data: an image to poses; then the stages of a control tick; then the whole tick. A hand has no
+inverse kinematics, and sees nothing without an object."""
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 
 def bench_latency(json_file: Path | None, episodes: int = 5, steps: int = 100) -> list[dict[str, Any]]:
-    """Measure every task of the Fetch that a policy ships for, print a table, and write it as JSON.
+    """Measure every task of a simulated robot that a policy ships for, print a table, and write it as JSON.
 
     Args:
         json_file: where to write; None for nowhere.
@@ -35,17 +37,17 @@ def bench_latency(json_file: Path | None, episodes: int = 5, steps: int = 100) -
 
     Raises:
         ConfigurationError: fewer than one episode or step.
-        BundleError: no policy ships for any task of the Fetch, or one is damaged.
+        BundleError: no policy ships for any task of a simulated robot, or one is damaged.
     """
     if episodes < 1 or steps < 1:
         raise ConfigurationError(f"{episodes} episodes of {steps} steps; at least 1 of each is needed")
-    shipped = [task for task in FETCH_CONTRACTS if _ships(task)]
+    shipped = [task for task in ROBOT_TASKS if _ships(task)]
     if not shipped:
-        raise BundleError("no policy ships for any task of the Fetch; train one with `her-robot train TASK`")
+        raise BundleError("no policy ships for any task of a simulated robot; train one with `her-robot train TASK`")
     results = [_measure(task, episodes, steps) for task in shipped]
     console = Console()
     console.print(_table(results))
-    left_out = [task for task in FETCH_CONTRACTS if task not in shipped]
+    left_out = [task for task in ROBOT_TASKS if task not in shipped]
     if left_out:
         console.print(f"left out, as no policy ships for them: {', '.join(left_out)}")
     if json_file is not None:

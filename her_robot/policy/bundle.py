@@ -19,7 +19,7 @@ import safetensors.numpy
 
 from her_robot import configuration, resources
 from her_robot.configuration import write_atomically
-from her_robot.contract import Contract, contract_of, differences, goal_difference, term_slice
+from her_robot.contract import Contract, contract_of, differences, goal_difference, term_slice, waypoint
 from her_robot.contract.symmetry import show_nearest_side
 from her_robot.errors import BundleError, ConfigurationError, UnknownNameError
 from her_robot.policy import lstm
@@ -114,6 +114,9 @@ class PolicyBundle:
         return memory.state[0]
 
     def _everything(self, observation: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+        if "inputs.goal_reach" in self.tensors:
+            achieved = observation[..., term_slice(self.contract, self.contract.goal.name)]
+            desired_goal = waypoint(self.contract, achieved, desired_goal, float(self.tensors["inputs.goal_reach"][0]))
         if "inputs.sides" in self.tensors:
             sides = self.tensors["inputs.sides"]
             observation, desired_goal = show_nearest_side(self.contract, observation, desired_goal, sides)

@@ -27,6 +27,9 @@ class NetworkConfig:
     nearest_side: bool = False
     """Name the axes of an object that looks alike from several sides (a block, an egg, a pen), so that they lie nearest
     to the world's: what was learnt with one of them on top holds for all. It needs goal_difference."""
+    goal_reach: float = 0.0
+    """Show the networks a goal that is farther away than this as a waypoint on the way to it [m, rad or tolerances,
+    as the task's goals are measured]: to turn far is to turn near again and again. 0 shows the goal."""
     history: int = 0
     """How many pairs of observation and action before the present observation the networks see as well: what is still
     under way, where actions or images are late. Each is one control period."""
@@ -336,7 +339,15 @@ _POSITIVE = (
     "evaluation.episodes",
     "evaluation.final_episodes",
 )
-_NOT_NEGATIVE = ("num_threads", "episode_steps", "warmup_steps", "critics_first", "anchor", "network.history")
+_NOT_NEGATIVE = (
+    "num_threads",
+    "episode_steps",
+    "warmup_steps",
+    "critics_first",
+    "anchor",
+    "network.history",
+    "network.goal_reach",
+)
 
 
 def load_config(task: str, path_or_preset: str | None, overrides: list[str]) -> TrainConfig:

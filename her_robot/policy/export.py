@@ -31,6 +31,8 @@ def export_bundle(learner: Learner, config: TrainConfig, preset: RandomizationPr
     }
     if learner.inputs.sides is not None:
         tensors["inputs.sides"] = learner.inputs.sides
+    if learner.inputs.goal_reach:
+        tensors["inputs.goal_reach"] = np.array([learner.inputs.goal_reach])
     remembers = MemoryContract(config.network.history)
     if config.network.history:
         tensors["inputs.past_columns"] = learner.inputs.past_columns

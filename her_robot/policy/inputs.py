@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from her_robot import arrays
-from her_robot.contract import Contract, goal_difference, term_slice
+from her_robot.contract import Contract, goal_difference, term_slice, waypoint
 from her_robot.contract.symmetry import show_nearest_side, sides_of
 from her_robot.policy.config import NetworkConfig, NormalizerConfig
 from her_robot.policy.normalizer import Normalizer
@@ -47,6 +47,8 @@ class Inputs:
         if network.goal_difference:
             sizes["difference"] = contract.goal_size
         self._contract = contract
+        self.goal_reach = network.goal_reach
+        """How far away the goal is at most that they see [contract.distance_unit]; 0 is any distance."""
         sides = sides_of(contract) if network.nearest_side else None
         self.sides = None if sides is None else sides.astype(np.float32)
         """Rotations by which the object's axes may be named anew."""
@@ -102,8 +104,11 @@ class Inputs:
         return torch.cat([*(seen[name][..., run] for name, run in self._past_runs), parameters], dim=-1)
 
     def _normalized(self, observation: Tensor, goal: Tensor) -> dict[str, Tensor]:
-        if self._sides is not None:
+        if self.goal_reach or self._sides is not None:
             goal = goal.expand(*observation.shape[:-1], goal.shape[-1])
+        if self.goal_reach:
+            goal = waypoint(self._contract, observation[..., self._achieved], goal, self.goal_reach)
+        if self._sides is not None:
             observation, goal = show_nearest_side(self._contract, observation, goal, self._sides)
         seen = {"observation": observation, "goal": goal}
         if "difference" in self.normalizers:
@@ -126,7 +131,10 @@ class Inputs:
         sums = {}
         if "difference" in self.normalizers:
             # The same by whatever names the object's axes have.
-            missing = goal_difference(self._contract, achieved, desired[:, None])
+            goals = desired[:, None]
+            if self.goal_reach:
+                goals = waypoint(self._contract, achieved, xp.broadcast_to(goals, achieved.shape), self.goal_reach)
+            missing = goal_difference(self._contract, achieved, goals)
             sums["difference"] = self.normalizers["difference"].sums_of(missing[times])
         if self.sides is not None:
             sides = arrays.like(observation, self.sides)

@@ -19,7 +19,16 @@ def load_controller(task: str, policy: str | Path, robot: str, calibration: str)
     Raises:
         HerRobotError: any of them is missing, damaged, or does not fit the task.
     """
-    bundle = PolicyBundle.load(Path(policy), task)
+    return controller_of(PolicyBundle.load(Path(policy), task), robot, calibration)
+
+
+def controller_of(bundle: PolicyBundle, robot: str, calibration: str) -> PolicyController:
+    """The same of a policy that is loaded already.
+
+    Raises:
+        HerRobotError: a part is missing, damaged, or does not fit the policy's task.
+    """
+    task = bundle.contract.task
     if isinstance(bundle.contract, HandContract):
         return HandController(bundle, load_hand_profile(robot), load_joint_offsets(calibration, task))
     parts = load_calibration(calibration, task)

@@ -18,18 +18,19 @@ from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from her_robot.contract import HandContract, contract_of
+from her_robot.contract import contract_of
 from her_robot.errors import ConfigurationError, HerRobotError
 from her_robot.robot.setup import default_setup
 from her_robot.ros_nodes import conversions
 from her_robot.ros_nodes.running import run
 from her_robot.sim.block_hand import BlockHand
 from her_robot.sim.faults import FaultySensors, parse_faults
-from her_robot.sim.hand_robot import HANDS, FingertipTruth, ObjectTruth, ReachingHand, SimulatedHand
+from her_robot.sim.hand_robot import FingertipTruth, ObjectTruth, ReachingHand
 from her_robot.sim.machine import JointMeasurement, camera_frame, camera_topic
 from her_robot.sim.pacing import Pacer
-from her_robot.sim.robot import ARMS, GroundTruth, SimulatedRobot
+from her_robot.sim.robot import GroundTruth, SimulatedRobot
 from her_robot.sim.sensors import CameraImage, SensorStream
+from her_robot.sim.simulated_robot import simulated_robot
 
 _MODES = ("real_time", "lockstep")
 _PACING_PERIOD_S = 0.005
@@ -233,19 +234,6 @@ class SimRobotNode(Node):
         self.get_logger().warning(
             f"{command} refused ({self._commands_refused} commands so far), the robot holds to the last one: {error}"
         )
-
-
-def simulated_robot(name: str, task: str, severity: float, seed: int) -> SimulatedRobot | SimulatedHand:
-    """The simulated robot of that name, an arm, a hand, or a hand with a block, as the task asks for.
-
-    Raises:
-        HerRobotError: an unknown robot, a task that none does, or an impossible severity.
-    """
-    contract = contract_of(task)
-    if isinstance(contract, HandContract):
-        hand = BlockHand if contract.has_object else ReachingHand
-        return hand(HANDS.load(name, severity), task, seed)
-    return SimulatedRobot(ARMS.load(name, severity), task, seed)
 
 
 def main(args: list[str] | None = None) -> int:

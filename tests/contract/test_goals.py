@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from her_robot import rotations
-from her_robot.contract import FETCH_CONTRACTS, HAND_CONTRACTS, goal_between, goal_difference, goal_distance
+from her_robot.contract import FETCH_CONTRACTS, HAND_CONTRACTS, goal_between, goal_difference, goal_distance, waypoint
 
 REACH, BLOCK = FETCH_CONTRACTS["fetch_reach"], HAND_CONTRACTS["hand_block"]
 PEN = HAND_CONTRACTS["hand_pen_rotate"]
@@ -63,3 +63,31 @@ def test_tensors_give_what_arrays_give():
     achieved, desired = poses
     tensors = goal_between(BLOCK, torch.from_numpy(achieved), torch.from_numpy(desired), torch.from_numpy(share))
     np.testing.assert_allclose(tensors.numpy(), goal_between(BLOCK, achieved, desired, share), atol=1e-12)
+
+
+def test_a_waypoint_is_no_farther_than_its_reach():
+    achieved, near, far = np.zeros(3), np.array([0.0, 0.06, 0.08]), np.array([0.0, 0.6, 0.8])
+    np.testing.assert_array_equal(waypoint(REACH, achieved, near, 0.1), near)
+    np.testing.assert_allclose(waypoint(REACH, achieved, far, 0.1), near)
+
+
+@pytest.mark.parametrize(("angle", "shown"), [(0.4, 0.4), (3.0, 1.6), (5.5, 1.6), (-5.5, -1.6)])
+def test_a_waypoint_lies_the_way_round_that_the_goal_tells(angle, shown):
+    contract = HAND_CONTRACTS["hand_block_rotate_z"]
+    achieved, desired = _pose([0.0, 0.0, 1.0], 0.7), _pose([0.0, 0.0, 1.0], 0.7 + angle)
+    np.testing.assert_allclose(
+        waypoint(contract, achieved, desired, 1.6), _pose([0.0, 0.0, 1.0], 0.7 + shown), atol=1e-9
+    )
+
+
+def test_waypoints_of_tensors_are_those_of_arrays():
+    rng = np.random.default_rng(2)
+    poses = rng.normal(size=(2, 50, 7))
+    poses[..., 3:] /= np.linalg.norm(poses[..., 3:], axis=-1, keepdims=True)
+    found = waypoint(BLOCK, *torch.from_numpy(poses), 20.0).numpy()
+    np.testing.assert_allclose(found, waypoint(BLOCK, *poses, 20.0), atol=1e-12)
+    np.testing.assert_allclose(waypoint(BLOCK, poses[0, 3], poses[1, 3], 20.0), found[3], atol=1e-12)
+    # Tolerances, of position and orientation together.
+    distance = goal_distance(BLOCK, poses[0], poses[1])
+    np.testing.assert_allclose(goal_distance(BLOCK, poses[0], found), np.minimum(distance, 20.0), atol=1e-6)
+    assert (distance > 20.0).any()

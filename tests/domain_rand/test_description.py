@@ -107,6 +107,10 @@ def test_an_element_that_the_model_lacks_is_refused_by_name():
     [
         ({"physic": {}}, "unknown key 'physic'; did you mean 'physics'"),
         ({"nominal_fraction": 2}, r"nominal_fraction must lie in \[0, 1\]"),
+        (
+            {"object_yaw": {"low": -1, "high": 1}},
+            "nominal_fraction is 1, so that nothing of the rest would ever be drawn",
+        ),
         ({"timing": {"lateness_rate": {"low": 10, "high": 5}}}, "low 10.0 above high 5.0"),
         ({"physics": {"object_mass": {"low": 0.5, "high": 0.1}}}, "physics.object_mass: range has low 0.5 above"),
         ({"physics": {"object_mass": {"low": -0.5, "high": 1}}}, "object_mass is a factor and must stay above 0"),

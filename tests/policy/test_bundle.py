@@ -66,11 +66,12 @@ def test_acts_as_the_network_does(tmp_path, override):
     np.testing.assert_allclose(bundle.act(observation[0], goal[0]), bundle.act(observation, goal)[0], atol=1e-6)
 
 
-def test_a_block_from_all_sides_as_the_network_does(tmp_path):
+@pytest.mark.parametrize("override", ["network.nearest_side=true", "network.goal_reach=0.5"])
+def test_a_block_as_the_network_does(tmp_path, override):
     from her_robot.domain_rand.preset import load_preset
 
     task = "hand_block_rotate_z"
-    learner, config = _learner("network.nearest_side=true", task=task, steps=100)
+    learner, config = _learner(override, task=task, steps=100)
     export_bundle(learner, config, load_preset("none")).save(tmp_path)
     bundle = PolicyBundle.load(tmp_path, task)
     rng = np.random.default_rng(1)

@@ -32,6 +32,17 @@ def test_observation_goal_and_what_is_missing_side_by_side():
     torch.testing.assert_close(seen[:, 28:], normalizers["difference"](missing))
 
 
+def test_a_goal_out_of_reach_is_seen_as_a_waypoint():
+    contract, inputs, observation = _inputs(goal_reach=0.1)
+    position = observation[:, term_slice(contract, "object_pos")]
+    direction = torch.nn.functional.normalize(torch.randn(6, 3), dim=-1)
+    seen = inputs(observation, position + 0.1 * direction)
+    torch.testing.assert_close(inputs(observation, position + 0.4 * direction), seen)
+    assert not torch.allclose(inputs(observation, position + 0.08 * direction), seen, atol=1e-3)
+    # Normalised by what is shown, and not by what is missing in truth.
+    assert inputs.normalizers["difference"].std.max() < 0.1
+
+
 def test_without_the_difference():
     _, inputs, observation = _inputs(goal_difference=False)
     assert inputs(observation, torch.randn(6, 3)).shape == (6, 28)
