@@ -107,10 +107,10 @@ def waypoint(contract: Contract, achieved: Array, desired: Array, reach: float) 
         contract: of the task.
         achieved: (..., goal_size).
         desired: (..., goal_size).
-        reach: how far away the waypoint is at most [contract.distance_unit].
+        reach: how far away the waypoint is at most, as a multiple of what is still a success.
     """
     xp = arrays.namespace(achieved)
-    distance = goal_distance(contract, achieved, desired)
+    distance = goal_distance(contract, achieved, desired) / _tolerance(contract)
     far = distance > reach
     between = goal_between(contract, achieved, desired, xp.where(far, reach / xp.clip(distance, reach, None), 1.0))
     return xp.where(far[..., None], between, desired)
@@ -124,6 +124,13 @@ def is_lost(contract: Contract, achieved: Array) -> Array:
     if isinstance(contract, HandObjectContract):
         return achieved[..., 2] < contract.lost_height
     return arrays.namespace(achieved).zeros_like(achieved[..., 0], dtype=bool)
+
+
+def _tolerance(contract: Contract) -> float:
+    """The distance below which a goal is reached [contract.distance_unit]."""
+    if not isinstance(contract, HandObjectContract):
+        return contract.success_distance
+    return 1.0 if contract.position_counts else contract.success_angle
 
 
 def _axis(quaternion: Array) -> Array:

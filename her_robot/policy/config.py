@@ -28,8 +28,8 @@ class NetworkConfig:
     """Name the axes of an object that looks alike from several sides (a block, an egg, a pen), so that they lie nearest
     to the world's: what was learnt with one of them on top holds for all. It needs goal_difference."""
     goal_reach: float = 0.0
-    """Show the networks a goal that is farther away than this as a waypoint on the way to it [m, rad or tolerances,
-    as the task's goals are measured]: to turn far is to turn near again and again. 0 shows the goal."""
+    """Show the networks a goal that is farther away than this many times what is still a success as a waypoint on the
+    way to it: to turn far is to turn near again and again. 0 shows the goal."""
     history: int = 0
     """How many pairs of observation and action before the present observation the networks see as well: what is still
     under way, where actions or images are late. Each is one control period."""

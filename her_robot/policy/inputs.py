@@ -48,7 +48,7 @@ class Inputs:
             sizes["difference"] = contract.goal_size
         self._contract = contract
         self.goal_reach = network.goal_reach
-        """How far away the goal is at most that they see [contract.distance_unit]; 0 is any distance."""
+        """How far away a goal is at most that they see, in multiples of what is still a success; 0 is any distance."""
         sides = sides_of(contract) if network.nearest_side else None
         self.sides = None if sides is None else sides.astype(np.float32)
         """Rotations by which the object's axes may be named anew."""

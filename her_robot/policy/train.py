@@ -20,7 +20,7 @@ from rich.console import Console
 from her_robot import configuration
 from her_robot.errors import CheckpointError
 from her_robot.policy.allocator import keep_freed_memory
-from her_robot.policy.bundle import PolicyBundle, shipped_bundle
+from her_robot.policy.bundle import PolicyBundle
 from her_robot.policy.checkpoint import check_disk_space, has_checkpoint
 from her_robot.policy.config import TrainConfig, load_config
 from her_robot.policy.export import export_bundle
@@ -28,9 +28,6 @@ from her_robot.policy.memory import check_memory, replay_bytes
 from her_robot.policy.processes import Processes
 from her_robot.policy.trackers import ConsoleTracker, CsvTracker, CurveTracker, TensorBoardTracker
 from her_robot.policy.training import Progress, Trainer
-
-_KEPT = ("initial_policy", "teacher")
-"""Fields of the configuration that name a trained policy. A run keeps a copy of each, in a folder of that name."""
 
 
 def train_command(
@@ -80,15 +77,10 @@ def train_command(
         check_disk_space(directory, processes.count_here * replay_bytes(run_config))
         trainer = Trainer(run_config, directory, processes)
         stack.callback(trainer.close)
-        policies = _named_policies(run_config, directory, resume)
-        if "initial_policy" in policies:
-            trainer.begin_with(policies["initial_policy"])
-        if "teacher" in policies:
-            trainer.follow(policies["teacher"])
         if resume:
             trainer.resume()
         elif processes.is_writer:
-            _write_beginning(directory, run_config, policies)
+            _write_beginning(directory, run_config, trainer.policies)
         if not processes.is_writer:
             _follow(trainer, until_success)
             return 0
@@ -120,17 +112,6 @@ def _run(trainer: Trainer, directory: Path, console: Console, until_success: flo
     finally:
         for tracker in trackers:
             tracker.close()
-
-
-def _named_policies(config: TrainConfig, directory: Path, resume: bool) -> dict[str, PolicyBundle]:
-    """The trained policies that a configuration names, by its fields; a run that is resumed has copies of them."""
-    policies = {}
-    for field in _KEPT:
-        named = getattr(config, field)
-        if named:
-            path = shipped_bundle(config.task) if named == "shipped" else Path(named)
-            policies[field] = PolicyBundle.load(directory / field if resume else path, config.task)
-    return policies
 
 
 def _check_warp(config: TrainConfig, console: Console) -> None:

@@ -21,7 +21,7 @@ from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.errors import CheckpointError, TrainingDivergedError
 from her_robot.policy.acting import Policy
 from her_robot.policy.agent import Losses
-from her_robot.policy.bundle import PolicyBundle
+from her_robot.policy.bundle import PolicyBundle, shipped_bundle
 from her_robot.policy.checkpoint import (
     Checkpoint,
     checkpoint_steps,
@@ -47,6 +47,10 @@ _CONFIRMATION_SEED = 1_500_000_000
 _EVALUATION_ROWS = 50
 _SEEDS_OF_A_PROCESS = 1_000_000
 """Processes of a data-parallel run take their environments' seeds this far apart."""
+
+
+_NAMING = ("initial_policy", "teacher")
+"""Fields of a configuration that name a trained policy."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,15 @@ class Trainer:
     """One run: environments, a learner, and the counters that a checkpoint holds."""
 
     def __init__(self, config: TrainConfig, directory: Path, processes: Processes | None = None) -> None:
+        """
+        Args:
+            config: of the run.
+            directory: of the run, for its checkpoints; nothing is written yet.
+            processes: of a data-parallel run; default: this one alone.
+
+        Raises:
+            HerRobotError: a preset or a policy that the configuration names is unknown, damaged or does not fit.
+        """
         self.processes = processes or Processes(config.device)
         threads = config.num_threads or max(1, (os.cpu_count() or 1) // self.processes.count_here)
         # Simulation and the actor's updates run beside the critics'; and at these sizes a second thread gains less than
@@ -101,6 +114,10 @@ class Trainer:
         )
         self._curriculum = Curriculum(config.adr, self._env, self.preset) if config.adr.enabled else None
         self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
+        self.policies = _named_policies(config, directory)
+        """Trained policies that the configuration names, by the field that does. The run keeps a copy of each in a
+        folder of that name."""
+        self._take_up(self.policies)
         self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None, curriculum=self._curriculum_numbers())
 
     def run(self, until_success: float | None = None) -> Iterator[Progress]:
@@ -154,21 +171,13 @@ class Trainer:
         checkpoint = Checkpoint(learner.agent.state(), arrays, state)
         return save_checkpoint(self._checkpoints / below, self.progress.env_steps, checkpoint)
 
-    def begin_with(self, bundle: PolicyBundle) -> None:
-        """Start from a trained policy.
-
-        Raises:
-            ConfigurationError: it is of other networks than this run.
-        """
-        begin_with(self.learner, bundle, self.config.network)
-
-    def follow(self, bundle: PolicyBundle) -> None:
-        """Let a trained policy take the place of the task's script: it acts in guided episodes, and is imitated.
-
-        Raises:
-            ConfigurationError: it remembers its episode.
-        """
-        self._explorer.guide = self.learner.guide = teacher(bundle)
+    def _take_up(self, policies: Mapping[str, PolicyBundle]) -> None:
+        """Begin with one trained policy, and let another take the place of the task's script: it acts in guided
+        episodes, and is imitated."""
+        if "initial_policy" in policies:
+            begin_with(self.learner, policies["initial_policy"], self.config.network)
+        if "teacher" in policies:
+            self._explorer.guide = self.learner.guide = teacher(policies["teacher"])
 
     def resume(self) -> None:
         """Continue from the newest checkpoint that all processes have.
@@ -344,3 +353,19 @@ def _prefixed(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarra
 
 def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name[len(prefix) + 1 :]: array for name, array in arrays.items() if name.startswith(f"{prefix}.")}
+
+
+def _named_policies(config: TrainConfig, directory: Path) -> dict[str, PolicyBundle]:
+    """The trained policies that a configuration names, by its fields; of a run that has been begun, the copies that it
+    keeps.
+
+    Raises:
+        BundleError: one is missing, damaged, or of another task.
+    """
+    policies = {}
+    for naming in _NAMING:
+        if named := getattr(config, naming):
+            kept = directory / naming
+            elsewhere = shipped_bundle(config.task) if named == "shipped" else Path(named)
+            policies[naming] = PolicyBundle.load(kept if kept.is_dir() else elsewhere, config.task)
+    return policies

@@ -59,7 +59,9 @@ def _check(learner: Learner, bundle: PolicyBundle, network: NetworkConfig) -> No
     # What a policy's version of her_robot did not know yet was as it is by default now; but for the difference.
     sees_difference = "normalizer.difference.mean" in bundle.tensors
     theirs = {**configuration.to_mapping(NetworkConfig()), "goal_difference": sees_difference, **trained}
-    differing = {name: theirs[name] for name in _OF_THE_ACTOR if theirs[name] != ours[name]}
+    # Waypoints are near goals, which whoever was shown goals at any distance knows, and not the other way round.
+    names = (*_OF_THE_ACTOR, *(["goal_reach"] if theirs["goal_reach"] else []))
+    differing = {name: theirs[name] for name in names if theirs[name] != ours[name]}
     if differing:
         settings = (
             f"--set network.{name}={json.dumps(value, separators=(',', ':'))}" for name, value in differing.items()

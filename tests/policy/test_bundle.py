@@ -66,7 +66,7 @@ def test_acts_as_the_network_does(tmp_path, override):
     np.testing.assert_allclose(bundle.act(observation[0], goal[0]), bundle.act(observation, goal)[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("override", ["network.nearest_side=true", "network.goal_reach=0.5"])
+@pytest.mark.parametrize("override", ["network.nearest_side=true", "network.goal_reach=5"])
 def test_a_block_as_the_network_does(tmp_path, override):
     from her_robot.domain_rand.preset import load_preset
 

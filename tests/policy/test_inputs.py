@@ -33,7 +33,7 @@ def test_observation_goal_and_what_is_missing_side_by_side():
 
 
 def test_a_goal_out_of_reach_is_seen_as_a_waypoint():
-    contract, inputs, observation = _inputs(goal_reach=0.1)
+    contract, inputs, observation = _inputs(goal_reach=2.0)
     position = observation[:, term_slice(contract, "object_pos")]
     direction = torch.nn.functional.normalize(torch.randn(6, 3), dim=-1)
     seen = inputs(observation, position + 0.1 * direction)

@@ -33,9 +33,7 @@ def shipped():
 
 
 def _trainer(directory, *overrides, task="fetch_slide"):
-    trainer = Trainer(load_config(task, None, [*TOY, *overrides]), directory)
-    trainer.begin_with(PolicyBundle.load(shipped_bundle(task)))
-    return trainer
+    return Trainer(load_config(task, None, [*TOY, *overrides]), directory)
 
 
 @pytest.mark.parametrize("algorithm", ["ddpg", "td3", "sac"])
