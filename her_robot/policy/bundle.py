@@ -243,6 +243,18 @@ def shipped_bundle(task: str) -> Path:
     return path
 
 
+def shipped_teacher(task: str) -> Path:
+    """The folder of the bundle that teaches other policies of a task: one that sees the truth alone and remembers
+    nothing, where what ships for robots is another; or else that.
+
+    Raises:
+        UnknownNameError: no such task.
+        BundleError: none ships for this task.
+    """
+    path = resources.share_directory() / "policies" / "teachers" / task
+    return path if (path / _JSON_FILE).is_file() else shipped_bundle(task)
+
+
 _RESERVED = ("format_version", "task", "contract", "tensors_sha256", "sha256")
 
 

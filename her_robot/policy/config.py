@@ -215,8 +215,9 @@ class TrainConfig:
     anchor_steps: int = 400_000
     """Environment steps over which that weight falls to 0."""
     teacher: str = ""
-    """A trained policy in the place of the task's script: a bundle's folder, or `shipped`. Empty: the script, if any.
-    With network.asymmetric it is shown the truth, and teaches a policy that sees less."""
+    """A trained policy in the place of the task's script: a bundle's folder, or `shipped`, the one in policies/teachers
+    or else that which ships for the task. Empty: the script, if any. With network.asymmetric it is shown the truth, and
+    teaches a policy that sees less."""
     randomization: str = "none"
     """Preset in config/randomization/, or a path to one."""
     adr: AutomaticConfig = field(default_factory=AutomaticConfig)

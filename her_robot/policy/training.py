@@ -21,7 +21,7 @@ from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.errors import CheckpointError, TrainingDivergedError
 from her_robot.policy.acting import Policy
 from her_robot.policy.agent import Losses
-from her_robot.policy.bundle import PolicyBundle, shipped_bundle
+from her_robot.policy.bundle import PolicyBundle, shipped_bundle, shipped_teacher
 from her_robot.policy.checkpoint import (
     Checkpoint,
     checkpoint_steps,
@@ -365,7 +365,7 @@ def _named_policies(config: TrainConfig, directory: Path) -> dict[str, PolicyBun
     policies = {}
     for naming in _NAMING:
         if named := getattr(config, naming):
-            kept = directory / naming
-            elsewhere = shipped_bundle(config.task) if named == "shipped" else Path(named)
+            kept, shipped = directory / naming, shipped_teacher if naming == "teacher" else shipped_bundle
+            elsewhere = shipped(config.task) if named == "shipped" else Path(named)
             policies[naming] = PolicyBundle.load(kept if kept.is_dir() else elsewhere, config.task)
     return policies

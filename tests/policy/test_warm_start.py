@@ -101,9 +101,9 @@ def test_a_policy_of_other_networks_is_refused(tmp_path):
 
 
 def test_all_shipped_policies_can_be_begun_with(tmp_path):
-    older = {"fetch_reach": ["network.goal_difference=false"]}
+    other = {"fetch_reach": ["network.goal_difference=false"], "hand_block_rotate_z": ["network.history=4"]}
     for task in ("fetch_reach", "fetch_push", "fetch_pick_and_place", "hand_block_rotate_z", "hand_reach"):
-        _trainer(tmp_path / task, *older.get(task, []), task=task).close()
+        _trainer(tmp_path / task, *other.get(task, []), task=task).close()
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
