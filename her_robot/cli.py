@@ -337,7 +337,7 @@ def _add_bench(commands) -> None:
     train.add_argument("--config", metavar="NAME|FILE", help="preset of ours; default: fast, or the task's own")
     train.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all sides; default: 0")
     train.add_argument("--plot", type=Path, metavar="FILE", help="draw success against time as a PNG")
-    kinds.add_parser("latency", help="milliseconds of each stage of the Fetch's deployed path, without ROS")
+    kinds.add_parser("latency", help="milliseconds of each stage of the deployed path, without ROS")
     for kind in kinds.choices.values():
         kind.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
     parser.set_defaults(run=_bench)

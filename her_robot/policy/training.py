@@ -18,7 +18,7 @@ from gymnasium.vector import AutoresetMode
 
 from her_robot.contract import contract_of, is_success
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
-from her_robot.errors import CheckpointError, TrainingDivergedError
+from her_robot.errors import CheckpointError, HerRobotError, TrainingDivergedError
 from her_robot.policy.acting import Policy
 from her_robot.policy.agent import Losses
 from her_robot.policy.bundle import PolicyBundle, shipped_bundle, shipped_teacher
@@ -47,8 +47,6 @@ _CONFIRMATION_SEED = 1_500_000_000
 _EVALUATION_ROWS = 50
 _SEEDS_OF_A_PROCESS = 1_000_000
 """Processes of a data-parallel run take their environments' seeds this far apart."""
-
-
 _NAMING = ("initial_policy", "teacher")
 """Fields of a configuration that name a trained policy."""
 
@@ -92,6 +90,9 @@ class Trainer:
         Raises:
             HerRobotError: a preset or a policy that the configuration names is unknown, damaged or does not fit.
         """
+        self.policies = _named_policies(config, directory)
+        """Trained policies that the configuration names, by the field that does. The run keeps a copy of each in a
+        folder of that name."""
         self.processes = processes or Processes(config.device)
         threads = config.num_threads or max(1, (os.cpu_count() or 1) // self.processes.count_here)
         # Simulation and the actor's updates run beside the critics'; and at these sizes a second thread gains less than
@@ -114,10 +115,11 @@ class Trainer:
         )
         self._curriculum = Curriculum(config.adr, self._env, self.preset) if config.adr.enabled else None
         self._player = ThreadPoolExecutor(1, thread_name_prefix="player")
-        self.policies = _named_policies(config, directory)
-        """Trained policies that the configuration names, by the field that does. The run keeps a copy of each in a
-        folder of that name."""
-        self._take_up(self.policies)
+        try:
+            self._take_up(self.policies)
+        except HerRobotError:
+            self.close()
+            raise
         self.progress = Progress(0, 0, 0, 0.0, 0.0, 0.0, 0.0, None, curriculum=self._curriculum_numbers())
 
     def run(self, until_success: float | None = None) -> Iterator[Progress]:
