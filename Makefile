@@ -22,8 +22,8 @@ setup: $(READY)  ## the virtual environment with pinned dependencies
 demo: $(READY)  ## a trained policy pushes blocks: simulated robot, cameras and ROS 2 nodes in the loop
 	$(RUN) her_robot.cli demo
 
-test: $(READY)  ## all tests; no GPU, no screen, no ROS needed
-	$(RUN) pytest
+test: $(READY)  ## all tests, on all cores; no GPU, no screen, no ROS needed
+	$(RUN) pytest -p xdist -n auto --dist loadfile
 
 check: $(READY)  ## format, lint and types
 	$(RUN) ruff format --check .

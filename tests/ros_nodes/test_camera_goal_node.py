@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from domains import new_domain
 
 from her_robot.configuration import dump_yaml, read_yaml
 from her_robot.resources import share_directory
@@ -23,7 +24,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 from her_robot.ros_nodes import conversions  # noqa: E402
 
 pytestmark = pytest.mark.ros
-DOMAIN = 61 + os.getpid() % 40
+DOMAIN = new_domain()
 
 
 def command(*parameters: str) -> list[str]:

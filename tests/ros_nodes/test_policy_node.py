@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from domains import new_domain
 
 from her_robot.contract import contract_of
 from her_robot.policy.bundle import shipped_bundle
@@ -28,7 +29,7 @@ from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 from her_robot.ros_nodes import conversions  # noqa: E402
 
 pytestmark = pytest.mark.ros
-DOMAIN = 61 + os.getpid() % 37
+DOMAIN = new_domain()
 PERIOD = 0.04
 PROFILE = load_profile("fetch")
 CONTRACT = contract_of("fetch_reach")
@@ -273,8 +274,9 @@ def test_a_refused_configuration_is_a_failed_transition(tmp_path):
     weights = damaged / "policy.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     parameters = "task:=fetch_reach", f"policy:={damaged}"
-    process = subprocess.Popen(_command(*parameters), env=_environment(DOMAIN + 2), stderr=subprocess.PIPE, text=True)
-    robot = Robot(DOMAIN + 2)
+    domain = new_domain()
+    process = subprocess.Popen(_command(*parameters), env=_environment(domain), stderr=subprocess.PIPE, text=True)
+    robot = Robot(domain)
     try:
         assert not robot.transition(Transition.TRANSITION_CONFIGURE)
         assert not robot.transition(Transition.TRANSITION_ACTIVATE)
@@ -289,8 +291,9 @@ def test_a_refused_configuration_is_a_failed_transition(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_brakes_a_moving_arm(number):
-    process = subprocess.Popen(_command("task:=fetch_reach", "use_sim_time:=true"), env=_environment(DOMAIN + 3))
-    robot = Robot(DOMAIN + 3)
+    domain = new_domain()
+    process = subprocess.Popen(_command("task:=fetch_reach", "use_sim_time:=true"), env=_environment(domain))
+    robot = Robot(domain)
     try:
         robot.wait(robot.change_state.service_is_ready)
         robot.clock.publish(Clock())
@@ -334,7 +337,7 @@ def test_a_signal_brakes_a_moving_arm(number):
 def test_what_it_refuses_to_configure(parameters, message):
     result = subprocess.run(
         _command(*parameters, "autostart:=true"),
-        env=_environment(DOMAIN + 1),
+        env=_environment(new_domain()),
         capture_output=True,
         text=True,
         timeout=60,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from domains import new_domain
 
 from her_robot.contract import contract_of
 
@@ -26,7 +27,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E
 from her_robot.ros_nodes import conversions  # noqa: E402
 
 pytestmark = pytest.mark.ros
-DOMAIN = 1 + os.getpid() % 60
+DOMAIN = new_domain()
 TRUTH = "sim_robot_node/ground_truth/"
 TOPICS = {
     "joint_states": JointState,
