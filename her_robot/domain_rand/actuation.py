@@ -48,6 +48,9 @@ class ActuationConfig:
     """Largest speed of a finger [m/s]; those of Gymnasium-Robotics reach 1."""
     grip_lead: Range = Range(0.1, 0.1)
     """The commanded gap stays within this of the measured one [m]; 0.1, the whole range, is no limit."""
+    finger_lag: Range = Range(0.0, 0.0)
+    """Time constant of a first-order lag with which the fingers, and their squeeze, follow the commanded gap [s]; 0 is
+    none."""
 
     def __post_init__(self) -> None:
         low, high = self.delay_steps
@@ -61,10 +64,12 @@ class ActuationConfig:
         require_not_negative(self, "noise", "bias")
         if not 0.0 <= self.loss.low <= self.loss.high < 1.0:
             raise ValueError(f"loss must lie in [0, 1), found [{self.loss.low}, {self.loss.high}]")
+        if self.finger_lag.low < 0:
+            raise ValueError(f"finger_lag must not be below 0, found {self.finger_lag.low}")
 
 
-_OF_A_GRIPPER = ("finger_speed", "grip_lead")
-_POSITIVE = ("scale", "axis_scale", "slew_limit", *_OF_A_GRIPPER)
+_OF_A_GRIPPER = ("finger_speed", "grip_lead", "finger_lag")
+_POSITIVE = ("scale", "axis_scale", "slew_limit", "finger_speed", "grip_lead")
 
 
 class Actuation:
@@ -109,6 +114,10 @@ class Actuation:
         self._effective = xp.zeros((num_envs, motion_size))
         self._gap_speed = xp.zeros(num_envs)
         self._grip_lead = xp.zeros(num_envs)
+        self._finger_lag = xp.zeros(num_envs)
+        self._followed = xp.zeros(num_envs)
+        """The gap that the fingers aim at: the commanded one, after their lag [m]."""
+        self._control_period = control_period
         self._gripper = GripperReference(
             *_GAPS, self._gap_speed, self._grip_lead, _GRIPPER_GAIN, control_period, num_envs, xp
         )
@@ -146,7 +155,9 @@ class Actuation:
         self._bias[row] = rng.normal(0.0, config.bias, (*shape, self._motion_size)) if config.bias else 0.0
         self._loss[row] = config.loss.sample(rng, shape) if config.loss.high else 0.0
         if finger_position is not None:
+            self._finger_lag[row] = config.finger_lag.sample(rng, shape) if config.finger_lag.high else 0.0
             self._gripper.start(finger_position.sum(axis=-1), row)
+            self._followed[row] = self._gripper.gap[row]
         self._pending[:, row] = 0.0
         self._effective[row] = 0.0
         if shape or nominal:
@@ -194,7 +205,9 @@ class Actuation:
         if finger_position is not None:
             measured = finger_position.sum(axis=1)
             gap = self._gripper.advance(pending[:, size], measured)
-            result[randomised, size] = arrays.to_float32(((gap - measured) / _GRIPPER_GAIN)[randomised])
+            kept = xp.exp(-self._control_period / xp.clip(self._finger_lag, 1e-9, None))
+            self._followed = gap + kept * (self._followed - gap)
+            result[randomised, size] = arrays.to_float32(((self._followed - measured) / _GRIPPER_GAIN)[randomised])
         return result
 
     def _drawn(self, row: int) -> dict[str, Any]:
@@ -206,4 +219,5 @@ class Actuation:
             "loss": float(self._loss[row]),
             "finger_speed": float(self._gap_speed[row] / 2),
             "grip_lead": float(self._grip_lead[row]),
+            "finger_lag": float(self._finger_lag[row]),
         }

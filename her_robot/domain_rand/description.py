@@ -101,6 +101,7 @@ FIELDS: dict[str, dict[str, _Field]] = {
         "loss": _Field("1", 0),
         "finger_speed": _Field("m/s", 5),
         "grip_lead": _Field("m", 0.1),
+        "finger_lag": _Field("s", 0),
     },
     "sensing": {
         "camera_rate": _Field("Hz", 25, when="start"),

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
-from her_robot.contract import contract_of, is_success
+from her_robot.contract import Contract, contract_of, is_success
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
-from her_robot.errors import CheckpointError, HerRobotError, TrainingDivergedError
+from her_robot.errors import BundleError, CheckpointError, HerRobotError, TrainingDivergedError
 from her_robot.policy.acting import Policy
 from her_robot.policy.agent import Losses
 from her_robot.policy.bundle import PolicyBundle, shipped_bundle, shipped_teacher
@@ -49,6 +49,8 @@ _SEEDS_OF_A_PROCESS = 1_000_000
 """Processes of a data-parallel run take their environments' seeds this far apart."""
 _NAMING = ("initial_policy", "teacher")
 """Fields of a configuration that name a trained policy."""
+_INTERFACE = ("observation", "goal", "action", "control_period", "relative_control")
+"""Fields of a contract that say what a policy sees, wants and does; tasks of the Fetch have no relative control."""
 
 
 @dataclass(frozen=True)
@@ -359,15 +361,25 @@ def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarra
 
 def _named_policies(config: TrainConfig, directory: Path) -> dict[str, PolicyBundle]:
     """The trained policies that a configuration names, by its fields; of a run that has been begun, the copies that it
-    keeps.
+    keeps. They may be of another task that sees, wants and does the same, such as another object in the hand.
 
     Raises:
-        BundleError: one is missing, damaged, or of another task.
+        BundleError: one is missing, damaged, or of a task with other observations, goals or actions.
     """
-    policies = {}
+    contract, policies = contract_of(config.task), {}
     for naming in _NAMING:
         if named := getattr(config, naming):
             kept, shipped = directory / naming, shipped_teacher if naming == "teacher" else shipped_bundle
             elsewhere = shipped(config.task) if named == "shipped" else Path(named)
-            policies[naming] = PolicyBundle.load(kept if kept.is_dir() else elsewhere, config.task)
+            bundle = policies[naming] = PolicyBundle.load(kept if kept.is_dir() else elsewhere)
+            if _interface(bundle.contract) != _interface(contract):
+                raise BundleError(
+                    f"{bundle.path}: a policy for {bundle.contract.task}, which has other observations, goals or "
+                    f"actions than {config.task}"
+                )
     return policies
+
+
+def _interface(contract: Contract) -> dict[str, Any]:
+    """What a policy of a task sees, wants and does."""
+    return {name: getattr(contract, name, None) for name in _INTERFACE}

@@ -120,6 +120,14 @@ def test_a_block_is_squeezed_by_the_lead_and_let_go_of_after_that_way_back():
     assert gaps[-1] > 0.051
 
 
+def test_fingers_lag_behind_a_gap_that_changes_by_their_speed_times_their_lag():
+    """A first-order lag follows a ramp at a distance of slope times time constant, here in discrete time."""
+    config, kept = ActuationConfig(finger_speed=Range(0.025, 0.025), finger_lag=Range(0.08, 0.08)), np.exp(-0.5)
+    gaps = _gaps(config, [1.0] * 25)
+    np.testing.assert_allclose(gaps[-1], 0.05 - 0.002 * kept / (1.0 - kept), atol=1e-6)
+    np.testing.assert_allclose(gaps[:2], [0.002 * (1.0 - kept), 0.002 * (1.0 - kept) * (2.0 + kept)], atol=1e-6)
+
+
 def test_the_gripper_of_a_nominal_row_passes():
     config = ActuationConfig(finger_speed=Range(0.05, 0.05), delay_steps=(1, 1))
     np.testing.assert_array_equal(_effective(config, [1.0, 1.0], nominal=True)[:, 3], 0.5)
@@ -144,6 +152,7 @@ def test_an_episode_begins_at_rest():
         {"loss": Range(0.0, 1.0)},
         {"finger_speed": Range(0.0, 0.1)},
         {"grip_lead": Range(-0.1, 0.1)},
+        {"finger_lag": Range(-0.1, 0.1)},
     ],
 )
 def test_impossible_values(values):

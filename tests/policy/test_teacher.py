@@ -69,6 +69,26 @@ def test_it_is_imitated(tmp_path):
     assert error(1000.0) < 0.7 * error(0.0)
 
 
+def test_it_may_be_of_another_object(tmp_path):
+    """A policy that turns blocks shows how to turn eggs: it sees, wants and does the same."""
+    settings = [*TOY, f"teacher={shipped_teacher('hand_block_rotate_z')}", "exploration.guided_episodes=1.0"]
+    trainer = Trainer(load_config("hand_egg_rotate", None, [*settings, "exploration.noise=0"]), tmp_path)
+    trainer._cycle()
+    episodes, bundle = trainer.learner.buffer.episodes, PolicyBundle.load(shipped_teacher("hand_block_rotate_z"))
+    shown = bundle.act(episodes.observation[:4, 0].numpy(), episodes.desired_goal[:4].numpy())
+    as_shown = np.abs(episodes.action[:4, 0].numpy() - shown).max(axis=-1) < 1e-5
+    trainer.close()
+    assert as_shown.any()
+
+
+@pytest.mark.parametrize("task", ["hand_reach", "hand_egg_rotate_relative", "hand_egg_rotate_touch"])
+def test_one_that_sees_or_does_something_else_is_refused(tmp_path, task):
+    settings = [f"teacher={shipped_teacher('hand_block_rotate_z')}", "exploration.guided_episodes=0.5"]
+    config = load_config(task, None, [*TOY, *settings])
+    with pytest.raises(BundleError, match="hand_block_rotate_z, which has other observations, goals or actions"):
+        Trainer(config, tmp_path)
+
+
 def test_one_that_remembers_is_refused():
     with pytest.raises(ConfigurationError, match=r"fetch_push: a policy that remembers its episode cannot teach"):
         teacher(PolicyBundle.load(shipped_bundle("fetch_push")))
