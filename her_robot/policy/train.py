@@ -29,6 +29,9 @@ from her_robot.policy.processes import Processes
 from her_robot.policy.trackers import ConsoleTracker, CsvTracker, CurveTracker, TensorBoardTracker
 from her_robot.policy.training import Progress, Trainer
 
+_CHANGEABLE = ("total_steps", "agent.learning_rate")
+"""What of a configuration may change when a run is resumed; the rest is what its checkpoint depends on."""
+
 
 def train_command(
     task: str,
@@ -79,8 +82,8 @@ def train_command(
         stack.callback(trainer.close)
         if resume:
             trainer.resume()
-        elif processes.is_writer:
-            _write_beginning(directory, run_config, trainer.policies)
+        if processes.is_writer:
+            _write_beginning(directory, run_config, {} if resume else trainer.policies)
         if not processes.is_writer:
             _follow(trainer, until_success)
             return 0
@@ -178,10 +181,11 @@ def _resumed_config(task: str, directory: Path, config: str | None, overrides: l
         raise CheckpointError(f"{directory}: no checkpoint to resume from; start the run without --resume")
     if config is not None:
         raise CheckpointError(f"--resume goes on with {path}; leave --config out")
-    allowed = [override for override in overrides if override.startswith("total_steps=")]
-    if allowed != overrides:
-        changed = ", ".join(override for override in overrides if override not in allowed)
-        raise CheckpointError(f"--resume goes on with {path}; only --steps can be changed, not {changed}")
+    if refused := [override for override in overrides if override.partition("=")[0] not in _CHANGEABLE]:
+        raise CheckpointError(
+            f"--resume goes on with {path}; only --steps and agent.learning_rate can be changed, not "
+            + ", ".join(refused)
+        )
     return load_config(task, str(path), overrides)
 
 
@@ -191,6 +195,7 @@ def _refuse_existing_run(directory: Path) -> None:
 
 
 def _write_beginning(directory: Path, config: TrainConfig, policies: Mapping[str, PolicyBundle]) -> None:
+    """What a run goes on with when it is resumed: its configuration, and the policies that this names."""
     for field, policy in policies.items():
         policy.save(directory / field)
     text = configuration.dump_yaml(configuration.to_mapping(config))
