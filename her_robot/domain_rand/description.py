@@ -165,6 +165,8 @@ def describe(preset: RandomizationPreset, model: mujoco.MjModel, has_object: boo
     lines = [_physics_line(bound) for bound in bind(model, preset.physics)]
     if has_object and preset.object_yaw.low != preset.object_yaw.high:
         lines.append(_line("placement", "object_yaw", _Field("rad", 0, "add"), preset.object_yaw))
+    if has_object and preset.finger_gap.high:
+        lines.append(_line("placement", "finger_gap", _Field("m", 0), preset.finger_gap))
     for section, fields in FIELDS.items():
         config = getattr(preset, section)
         for name, value in _active(section, config, fields, has_object):

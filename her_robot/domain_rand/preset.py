@@ -24,6 +24,9 @@ class RandomizationPreset:
     name says which `parameter` it varies."""
     object_yaw: Range = Range(0.0, 0.0)
     """The object's heading at the start of an episode [rad]."""
+    finger_gap: Range = Range(0.0, 0.0)
+    """How far a gripper's fingers are apart at the start of an episode, 0 to 0.1 [m]; those of Gymnasium-Robotics are
+    closed."""
     actuation: ActuationConfig = ActuationConfig()
     """What happens to an action before the gripper moves."""
     sensing: SensingConfig = SensingConfig()
@@ -38,6 +41,8 @@ class RandomizationPreset:
     def __post_init__(self) -> None:
         if not 0.0 <= self.nominal_fraction <= 1.0:
             raise ValueError(f"nominal_fraction must lie in [0, 1], found {self.nominal_fraction}")
+        if not 0.0 <= self.finger_gap.low <= self.finger_gap.high <= 0.1:
+            raise ValueError(f"finger_gap must lie in [0, 0.1], found [{self.finger_gap.low}, {self.finger_gap.high}]")
         check_variations(self.physics)
 
 

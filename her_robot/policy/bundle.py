@@ -172,6 +172,11 @@ class PolicyBundle:
         """This bundle with more entries on its card."""
         return dataclasses.replace(self, card={**self.card, **entries})
 
+    @property
+    def begins_open(self) -> bool:
+        """Whether its episodes in training began with open fingers, so that a robot's have to, too."""
+        return self.card.get("randomization", {}).get("finger_gap", {}).get("high", 0.0) > 0.0
+
     def save(self, directory: Path) -> None:
         """Write both files, each atomically; the JSON file, which names the other's hash, comes last."""
         payload = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in self.tensors.items()})

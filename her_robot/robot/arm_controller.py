@@ -29,6 +29,8 @@ _RAISE_SPEED = 0.4
 """Upward speed of the tool on its way to the look pose [m/s]."""
 _CLEARANCE = 0.07
 """Above its lowest position, the tool passes over the object [m]."""
+_SQUEEZE = 0.002
+"""Fingers that are told to be nearer to each other than they are by more than this squeeze something [m]."""
 _WALL_TOLERANCE = 0.001
 """The tool may be commanded to come to rest this far outside of the workspace [m]."""
 _LIFT_ITERATIONS = 60
@@ -105,6 +107,8 @@ class ArmController(JointController):
             if self._reference_height() < self._look_height - 1e-3:
                 return self._raise(latency)
             self._phase = "looking"
+        if self._phase != "running" and self.bundle.begins_open:
+            self._open_empty_fingers()
         if self._phase == "looking":
             if self._is_at(self._look) and not self._waits_for():
                 self._phase = "homing"
@@ -154,6 +158,12 @@ class ArmController(JointController):
             self._gripper.start(self.measured.fingers.sum() - self.profile.gripper.lead)
         blocked = self.contract.gripper_blocked or not self._gripper.started
         return self.profile.gripper.closed_gap if blocked else float(self._gripper.gap[0])
+
+    def _open_empty_fingers(self) -> None:
+        """Open the fingers as far as their speed allows, unless they squeeze something."""
+        gap = self.measured.fingers.sum(keepdims=True)
+        if self._gripper.gap[0] > gap[0] - _SQUEEZE:
+            self._gripper.advance(np.ones(1), gap)
 
     def _state(self, now: float) -> RobotState:
         """The present state in the contract's terms, as a batch of one."""

@@ -33,6 +33,8 @@ class Start:
     rise: float = 0.0
     """How far the object, and so the goal, lies above the nominal height [m]: on a higher table, or as a larger
     object."""
+    finger_gap: float = 0.0
+    """How far a gripper's fingers are apart [m]."""
 
 
 class Row:

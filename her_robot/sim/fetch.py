@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 
 from her_robot.contract import ObjectState, RobotState
+from her_robot.errors import ConfigurationError
 from her_robot.sim.batched import BatchedSimulation, Row, Start, initial_state
 from her_robot.sim.tasks import FetchTask
 from her_robot.sim.trim import ArmCollisions
@@ -42,7 +43,12 @@ class FetchSimulation(BatchedSimulation):
         self.rows = [FetchRow(task, start, self._readings, row) for row in range(num_envs)]
 
     def reset(
-        self, row: int, object_position: np.ndarray | None, object_yaw: float = 0.0, height_offset: float = 0.0
+        self,
+        row: int,
+        object_position: np.ndarray | None,
+        object_yaw: float = 0.0,
+        height_offset: float = 0.0,
+        finger_gap: float = 0.0,
     ) -> None:
         """Put one row into its initial state.
 
@@ -51,19 +57,22 @@ class FetchSimulation(BatchedSimulation):
             object_position: world x and y (2,) [m]; None in tasks without an object.
             object_yaw: heading of the object about world z [rad].
             height_offset: how far the object's centre lies above the nominal height [m].
+            finger_gap: how far the fingers are apart [m].
         """
-        self.rows[row].reset(object_position, object_yaw, height_offset)
+        self.rows[row].reset(object_position, object_yaw, height_offset, finger_gap)
 
     def state(self) -> RobotState:
         return self._readings.state()
 
     def _begin(self, row: int, rng: np.random.Generator, start: Start) -> np.ndarray:
+        if start.finger_gap and self._task.block_gripper:
+            raise ConfigurationError(f"{self.contract.task} has closed fingers: finger_gap must be 0")
         has_object = self.contract.has_object
         position = self._task.sample_object_position(rng) if has_object else None
         goal = self._task.sample_goal(rng)
         if has_object:
             goal[2] += start.rise
-        self.reset(row, position, start.object_yaw, start.rise)
+        self.reset(row, position, start.object_yaw, start.rise, start.finger_gap)
         return goal
 
     def _step(self, actions: np.ndarray, substeps: Sequence[int]) -> None:
@@ -154,8 +163,12 @@ class FetchRow(Row):
             self._copied.append((readings.object_position[row], site.xpos))
             self._copied.append((readings.object_rotation[row], site.xmat.reshape(3, 3)))
 
-    def reset(self, object_position: np.ndarray | None, object_yaw: float, height_offset: float) -> None:
+    def reset(
+        self, object_position: np.ndarray | None, object_yaw: float, height_offset: float, finger_gap: float
+    ) -> None:
         self._restore()
+        if finger_gap:
+            self._qpos[self._finger_qpos] = finger_gap / 2
         if object_position is not None:
             pose = self._qpos[self._object_qpos : self._object_qpos + 7]
             pose[:2] = object_position

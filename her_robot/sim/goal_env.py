@@ -212,11 +212,14 @@ class BatchedGoalEnv(VectorEnv):
         self.drawn[row] = {"physics": physics} if physics else {}
         if not self.contract.has_object:
             return Start()
-        yaw = 0.0
+        placement = {}
         if not nominal:
-            yaw = float(preset.object_yaw.sample(rng))
-            self.drawn[row]["placement"] = {"object_yaw": yaw}
-        return Start(yaw, self._physics.object_rise(row))
+            placement["object_yaw"] = float(preset.object_yaw.sample(rng))
+            # What is off draws nothing: presets made before it was there keep their draws.
+            if preset.finger_gap.high:
+                placement["finger_gap"] = float(preset.finger_gap.sample(rng))
+            self.drawn[row]["placement"] = placement
+        return Start(rise=self._physics.object_rise(row), **placement)
 
     def _observation(self, seen: State) -> dict[str, np.ndarray]:
         return {

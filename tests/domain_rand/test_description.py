@@ -107,6 +107,7 @@ def test_an_element_that_the_model_lacks_is_refused_by_name():
     [
         ({"physic": {}}, "unknown key 'physic'; did you mean 'physics'"),
         ({"nominal_fraction": 2}, r"nominal_fraction must lie in \[0, 1\]"),
+        ({"finger_gap": {"low": 0.0, "high": 0.2}}, r"finger_gap must lie in \[0, 0.1\]"),
         (
             {"object_yaw": {"low": -1, "high": 1}},
             "nominal_fraction is 1, so that nothing of the rest would ever be drawn",

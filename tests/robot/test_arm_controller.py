@@ -257,6 +257,25 @@ def test_what_is_held_is_held_on_through_another_activation():
     }
 
 
+BEGAN_OPEN = {"randomization": {"finger_gap": {"low": 0.08, "high": 0.1}}}
+
+
+@pytest.mark.parametrize(("card", "opens"), [(BEGAN_OPEN, True), ({}, False)])
+def test_empty_fingers_open_before_a_policy_runs_that_began_so_in_training(card, opens):
+    arm = PerfectArm("fetch_pick_and_place", action=(0.0, 0.0, 0.0, 0.0))
+    object.__setattr__(arm.controller.bundle, "card", card)
+    assert arm.tick().gripper_gap == PROFILE.gripper.closed_gap
+    gap = arm.run_until("running").gripper_gap
+    assert gap == pytest.approx(PROFILE.gripper.open_gap if opens else PROFILE.gripper.closed_gap)
+
+
+def test_fingers_that_squeeze_something_do_not_open_before_the_policy_runs():
+    arm = PerfectArm("fetch_pick_and_place", action=(0.0, 0.0, 0.0, -1.0))
+    object.__setattr__(arm.controller.bundle, "card", BEGAN_OPEN)
+    arm.obstacle, arm.fingers = 0.05, np.full(2, 0.025)
+    assert arm.run_until("running").gripper_gap == pytest.approx(0.03)
+
+
 def test_a_controller_that_finds_its_fingers_apart_does_not_let_go():
     arm = PerfectArm("fetch_pick_and_place", action=(0.0, 0.0, 0.0, -1.0))
     arm.obstacle, arm.fingers = 0.05, np.full(2, 0.025)

@@ -6,6 +6,8 @@ from gymnasium.utils import seeding
 from step_parity import assert_episode_agrees
 
 from her_robot.contract import FETCH_CONTRACTS
+from her_robot.errors import ConfigurationError
+from her_robot.sim.batched import Start
 from her_robot.sim.fetch import FetchSimulation
 from her_robot.sim.tasks import fetch_task, make_gymnasium_env
 
@@ -70,3 +72,19 @@ def test_a_turned_and_lifted_object_rests_there():
     assert np.arctan2(rotation[1, 0], rotation[0, 0]) == pytest.approx(0.3)
     simulation.reset(0, position, height_offset=0.01)
     assert simulation.state().object.position[0, 2] == pytest.approx(task.object_height + 0.01)
+
+
+def test_fingers_are_apart_where_they_shall_be():
+    simulation = FetchSimulation(fetch_task("fetch_pick_and_place"), num_envs=2)
+    rngs = [np.random.default_rng(0), np.random.default_rng(1)]
+    simulation.begin([0, 1], rngs, [Start(finger_gap=0.09), Start()])
+    np.testing.assert_allclose(simulation.state().finger_position.sum(axis=1), [0.09, 0.0], atol=1e-5)
+    for _ in range(5):
+        simulation.step(np.zeros((2, 4), np.float32))
+    np.testing.assert_allclose(simulation.state().finger_position.sum(axis=1), [0.09, 0.0], atol=1e-3)
+
+
+def test_blocked_fingers_are_not_apart():
+    simulation = FetchSimulation(fetch_task("fetch_push"), num_envs=1)
+    with pytest.raises(ConfigurationError, match="fetch_push has closed fingers: finger_gap must be 0"):
+        simulation.begin([0], [np.random.default_rng(0)], [Start(finger_gap=0.09)])

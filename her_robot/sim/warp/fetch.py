@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from her_robot.contract import ObjectState, RobotState
-from her_robot.errors import BackendError
+from her_robot.errors import BackendError, ConfigurationError
 from her_robot.sim.fetch import FINGER_JOINTS, GRIPPER_QUATERNION_OFFSET, finger_positions
 from her_robot.sim.tasks import FetchTask
 from her_robot.sim.warp.simulation import WarpSimulation, joint_addresses
@@ -33,7 +33,16 @@ class WarpFetchSimulation(WarpSimulation):
         self._read_places()
         self._readings = self._read()
 
-    def begin(self, rows: Tensor, rngs: Sequence[np.random.Generator], object_yaw: Tensor, rise: Tensor) -> Tensor:
+    def begin(
+        self,
+        rows: Tensor,
+        rngs: Sequence[np.random.Generator],
+        object_yaw: Tensor,
+        rise: Tensor,
+        finger_gap: Tensor,
+    ) -> Tensor:
+        if self._task.block_gripper and bool((finger_gap != 0).any()):
+            raise ConfigurationError(f"{self.contract.task} has closed fingers: finger_gap must be 0")
         positions, goals = [], []
         for rng in rngs:
             if self.contract.has_object:
@@ -42,7 +51,7 @@ class WarpFetchSimulation(WarpSimulation):
         goal = self._on_device(goals)
         if self.contract.has_object:
             goal[:, 2] += rise
-        self.reset(rows, self._on_device(positions) if positions else None, object_yaw, rise)
+        self.reset(rows, self._on_device(positions) if positions else None, object_yaw, rise, finger_gap)
         return goal
 
     def reset(
@@ -51,6 +60,7 @@ class WarpFetchSimulation(WarpSimulation):
         object_position: Tensor | None,
         object_yaw: Tensor | float = 0.0,
         height_offset: Tensor | float = 0.0,
+        finger_gap: Tensor | float = 0.0,
     ) -> None:
         """Put some worlds into their initial state.
 
@@ -59,8 +69,12 @@ class WarpFetchSimulation(WarpSimulation):
             object_position: world x and y (k, 2) [m]; None in tasks without an object.
             object_yaw: heading of the object about world z, (k,) or one for all [rad].
             height_offset: how far the object's centre lies above the nominal height, (k,) or one for all [m].
+            finger_gap: how far the fingers are apart, (k,) or one for all [m].
         """
         self.worlds.restore(self._mask(rows))
+        gap = torch.as_tensor(finger_gap, device=self.device, dtype=torch.float32).expand(len(rows))
+        fingers = self._qpos[rows[:, None], self._finger_qpos]
+        self._qpos[rows[:, None], self._finger_qpos] = torch.where(gap[:, None] > 0, gap[:, None] / 2, fingers)
         if object_position is not None:
             pose = self._qpos[rows, self._object_qpos : self._object_qpos + 7]
             half = 0.5 * torch.as_tensor(object_yaw, device=self.device)

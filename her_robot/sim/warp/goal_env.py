@@ -146,9 +146,12 @@ class WarpGoalEnv:
         rng, preset = self._randomization_rng, self._preset
         nominal = rng.random(len(rows)) < preset.nominal_fraction
         self._physics.reset(rows, nominal)
-        yaw = torch.where(nominal, 0.0, preset.object_yaw.sample(rng, len(rows)))
+        yaw, gap = (
+            torch.where(nominal, 0.0, placement.sample(rng, len(rows)))
+            for placement in (preset.object_yaw, preset.finger_gap)
+        )
         rngs = [self._reset_rngs[row] for row in rows.tolist()]
-        self._goals[rows] = self.simulation.begin(rows, rngs, yaw, self._physics.object_rise[rows])
+        self._goals[rows] = self.simulation.begin(rows, rngs, yaw, self._physics.object_rise[rows], gap)
         self._steps[rows] = 0
         self._state = self.simulation.state()
         fingers = _fingers(self._state)

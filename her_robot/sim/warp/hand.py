@@ -41,8 +41,15 @@ class WarpHandSimulation(WarpSimulation):
             self._object_center = model.site("object:center").id
         self._readings = self._read()
 
-    def begin(self, rows: Tensor, rngs: Sequence[np.random.Generator], object_yaw: Tensor, rise: Tensor) -> Tensor:
-        if bool((object_yaw != 0).any()) or bool((rise != 0).any()):
+    def begin(
+        self,
+        rows: Tensor,
+        rngs: Sequence[np.random.Generator],
+        object_yaw: Tensor,
+        rise: Tensor,
+        finger_gap: Tensor,
+    ) -> Tensor:
+        if any(bool((values != 0).any()) for values in (object_yaw, rise, finger_gap)):
             raise ConfigurationError(f"{self.contract.task} has no table, and no heading of the object, to randomise")
         self.worlds.restore(self._mask(rows))
         if isinstance(self._task, HandReachTask):

@@ -43,7 +43,14 @@ class WarpSimulation(ABC):
         self._readings: dict[str, Tensor] = {}
 
     @abstractmethod
-    def begin(self, rows: Tensor, rngs: Sequence[np.random.Generator], object_yaw: Tensor, rise: Tensor) -> Tensor:
+    def begin(
+        self,
+        rows: Tensor,
+        rngs: Sequence[np.random.Generator],
+        object_yaw: Tensor,
+        rise: Tensor,
+        finger_gap: Tensor,
+    ) -> Tensor:
         """Begin an episode in some worlds, with the draws that Gymnasium-Robotics makes.
 
         Args:
@@ -51,6 +58,7 @@ class WarpSimulation(ABC):
             rngs: (k,), what each world draws from.
             object_yaw: heading of the object about world z, (k,) [rad].
             rise: how far the object, and so the goal, lies above the nominal height, (k,) [m].
+            finger_gap: how far a gripper's fingers are apart, (k,) [m].
 
         Returns:
             Desired goals (k, goal_size).

@@ -87,6 +87,13 @@ def test_a_reset_leaves_the_other_worlds_alone():
     torch.testing.assert_close(after.grip_velocity[1], start.grip_velocity[1], atol=1e-6, rtol=0)
 
 
+def test_fingers_are_apart_where_they_shall_be():
+    warp = WarpFetchSimulation(fetch_task("fetch_pick_and_place"), WORLDS, "cpu")
+    zeros, gaps = torch.zeros(WORLDS), torch.linspace(0.0, 0.09, WORLDS)
+    warp.begin(torch.arange(WORLDS), [np.random.default_rng(row) for row in range(WORLDS)], zeros, zeros, gaps)
+    np.testing.assert_allclose(warp.state().finger_position.sum(-1).numpy(), gaps.numpy(), atol=1e-5)
+
+
 def test_what_is_wrong_is_said():
     with pytest.raises(BackendError, match="puck tumbles; use --sim cpu"):
         WarpFetchSimulation(fetch_task("fetch_slide"), 2, "cpu")
