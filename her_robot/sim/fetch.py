@@ -22,6 +22,15 @@ def finger_positions(model: mujoco.MjModel) -> np.ndarray:
     return np.array([model.joint(name).qposadr[0] for name in FINGER_JOINTS])
 
 
+def check_fingers_open(task: FetchTask) -> None:
+    """
+    Raises:
+        ConfigurationError: the task's fingers stay closed.
+    """
+    if task.block_gripper:
+        raise ConfigurationError(f"{task.contract.task} has closed fingers: finger_gap must be 0")
+
+
 class FetchSimulation(BatchedSimulation):
     """N independent simulations of one Fetch task."""
 
@@ -65,8 +74,8 @@ class FetchSimulation(BatchedSimulation):
         return self._readings.state()
 
     def _begin(self, row: int, rng: np.random.Generator, start: Start) -> np.ndarray:
-        if start.finger_gap and self._task.block_gripper:
-            raise ConfigurationError(f"{self.contract.task} has closed fingers: finger_gap must be 0")
+        if start.finger_gap:
+            check_fingers_open(self._task)
         has_object = self.contract.has_object
         position = self._task.sample_object_position(rng) if has_object else None
         goal = self._task.sample_goal(rng)

@@ -39,7 +39,9 @@ class HandSimulation(BatchedSimulation):
 
     def _begin(self, row: int, rng: np.random.Generator, start: Start) -> np.ndarray:
         if start != Start():
-            raise ConfigurationError(f"{self.contract.task} has no table, and no heading of the object, to randomise")
+            raise ConfigurationError(
+                f"{self.contract.task} has no table, no gripper and no heading of the object to randomise"
+            )
         return self.rows[row].begin(rng)
 
     def _step(self, actions: np.ndarray, substeps: Sequence[int]) -> None:

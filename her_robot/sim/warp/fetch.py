@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from her_robot.contract import ObjectState, RobotState
-from her_robot.errors import BackendError, ConfigurationError
-from her_robot.sim.fetch import FINGER_JOINTS, GRIPPER_QUATERNION_OFFSET, finger_positions
+from her_robot.errors import BackendError
+from her_robot.sim.fetch import FINGER_JOINTS, GRIPPER_QUATERNION_OFFSET, check_fingers_open, finger_positions
 from her_robot.sim.tasks import FetchTask
 from her_robot.sim.warp.simulation import WarpSimulation, joint_addresses
 
@@ -41,8 +41,8 @@ class WarpFetchSimulation(WarpSimulation):
         rise: Tensor,
         finger_gap: Tensor,
     ) -> Tensor:
-        if self._task.block_gripper and bool((finger_gap != 0).any()):
-            raise ConfigurationError(f"{self.contract.task} has closed fingers: finger_gap must be 0")
+        if bool((finger_gap != 0).any()):
+            check_fingers_open(self._task)
         positions, goals = [], []
         for rng in rngs:
             if self.contract.has_object:

@@ -50,7 +50,9 @@ class WarpHandSimulation(WarpSimulation):
         finger_gap: Tensor,
     ) -> Tensor:
         if any(bool((values != 0).any()) for values in (object_yaw, rise, finger_gap)):
-            raise ConfigurationError(f"{self.contract.task} has no table, and no heading of the object, to randomise")
+            raise ConfigurationError(
+                f"{self.contract.task} has no table, no gripper and no heading of the object to randomise"
+            )
         self.worlds.restore(self._mask(rows))
         if isinstance(self._task, HandReachTask):
             goals = [self._task.sample_goal(rng) for rng in rngs]
