@@ -23,7 +23,7 @@ demo: $(READY)  ## a trained policy pushes blocks: simulated robot, cameras and 
 	$(RUN) her_robot.cli demo
 
 test: $(READY)  ## all tests, on all cores; no GPU, no screen, no ROS needed
-	$(RUN) pytest -p xdist -n auto --dist loadfile
+	$(RUN) pytest -p xdist -n auto --maxprocesses 16 --dist loadfile
 
 check: $(READY)  ## format, lint and types
 	$(RUN) ruff format --check .

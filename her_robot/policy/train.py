@@ -83,7 +83,7 @@ def train_command(
         if resume:
             trainer.resume()
         if processes.is_writer:
-            _write_beginning(directory, run_config, {} if resume else trainer.policies)
+            _keep_for_resuming(directory, run_config, {} if resume else trainer.policies)
         if not processes.is_writer:
             _follow(trainer, until_success)
             return 0
@@ -194,7 +194,7 @@ def _refuse_existing_run(directory: Path) -> None:
         raise CheckpointError(f"{directory} already holds a run; go on with --resume, or choose another --out")
 
 
-def _write_beginning(directory: Path, config: TrainConfig, policies: Mapping[str, PolicyBundle]) -> None:
+def _keep_for_resuming(directory: Path, config: TrainConfig, policies: Mapping[str, PolicyBundle]) -> None:
     """What a run goes on with when it is resumed: its configuration, and the policies that this names."""
     for field, policy in policies.items():
         policy.save(directory / field)

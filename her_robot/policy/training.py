@@ -47,8 +47,8 @@ _CONFIRMATION_SEED = 1_500_000_000
 _EVALUATION_ROWS = 50
 _SEEDS_OF_A_PROCESS = 1_000_000
 """Processes of a data-parallel run take their environments' seeds this far apart."""
-_NAMING = ("initial_policy", "teacher")
-"""Fields of a configuration that name a trained policy."""
+_NAMING = {"initial_policy": shipped_bundle, "teacher": shipped_teacher}
+"""Fields of a configuration that name a trained policy, and which one `shipped` is."""
 _INTERFACE = ("observation", "goal", "action", "control_period", "relative_control")
 """Fields of a contract that say what a policy sees, wants and does; tasks of the Fetch have no relative control."""
 
@@ -367,9 +367,9 @@ def _named_policies(config: TrainConfig, directory: Path) -> dict[str, PolicyBun
         BundleError: one is missing, damaged, or of a task with other observations, goals or actions.
     """
     contract, policies = contract_of(config.task), {}
-    for naming in _NAMING:
+    for naming, shipped in _NAMING.items():
         if named := getattr(config, naming):
-            kept, shipped = directory / naming, shipped_teacher if naming == "teacher" else shipped_bundle
+            kept = directory / naming
             elsewhere = shipped(config.task) if named == "shipped" else Path(named)
             bundle = policies[naming] = PolicyBundle.load(kept if kept.is_dir() else elsewhere)
             if _interface(bundle.contract) != _interface(contract):

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from domains import new_domain
 
 from her_robot.configuration import dump_yaml, read_yaml
 from her_robot.resources import share_directory
@@ -24,7 +23,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 from her_robot.ros_nodes import conversions  # noqa: E402
 
 pytestmark = pytest.mark.ros
-DOMAIN = new_domain()
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 
 
 def command(*parameters: str) -> list[str]:

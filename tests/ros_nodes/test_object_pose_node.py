@@ -1,12 +1,12 @@
 """The node that sees the object in a hand: what it says of images that it cannot use, and when it does not start."""
 
+import os
 import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
-from domains import new_domain
 
 rclpy = pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
@@ -16,7 +16,7 @@ from her_robot.ros_nodes import conversions  # noqa: E402
 from her_robot.ros_nodes.object_pose_node import ObjectPoseNode  # noqa: E402
 
 pytestmark = pytest.mark.ros
-DOMAIN = new_domain()
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 CAMERAS = ("hand_camera", "thumb_camera", "wrist_camera")
 
 

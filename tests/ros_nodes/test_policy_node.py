@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import pytest
-from domains import new_domain
 
 from her_robot.contract import contract_of
 from her_robot.policy.bundle import shipped_bundle
@@ -29,7 +28,7 @@ from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 from her_robot.ros_nodes import conversions  # noqa: E402
 
 pytestmark = pytest.mark.ros
-DOMAIN = new_domain()
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 PERIOD = 0.04
 PROFILE = load_profile("fetch")
 CONTRACT = contract_of("fetch_reach")
@@ -268,15 +267,14 @@ def test_deactivating_brakes(robot):
     robot.activate()
 
 
-def test_a_refused_configuration_is_a_failed_transition(tmp_path):
+def test_a_refused_configuration_is_a_failed_transition(tmp_path, other_domain):
     damaged = tmp_path / "policy"
     shutil.copytree(shipped_bundle("fetch_reach"), damaged)
     weights = damaged / "policy.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     parameters = "task:=fetch_reach", f"policy:={damaged}"
-    domain = new_domain()
-    process = subprocess.Popen(_command(*parameters), env=_environment(domain), stderr=subprocess.PIPE, text=True)
-    robot = Robot(domain)
+    process = subprocess.Popen(_command(*parameters), env=_environment(other_domain), stderr=subprocess.PIPE, text=True)
+    robot = Robot(other_domain)
     try:
         assert not robot.transition(Transition.TRANSITION_CONFIGURE)
         assert not robot.transition(Transition.TRANSITION_ACTIVATE)
@@ -290,10 +288,9 @@ def test_a_refused_configuration_is_a_failed_transition(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_brakes_a_moving_arm(number):
-    domain = new_domain()
-    process = subprocess.Popen(_command("task:=fetch_reach", "use_sim_time:=true"), env=_environment(domain))
-    robot = Robot(domain)
+def test_a_signal_brakes_a_moving_arm(number, other_domain):
+    process = subprocess.Popen(_command("task:=fetch_reach", "use_sim_time:=true"), env=_environment(other_domain))
+    robot = Robot(other_domain)
     try:
         robot.wait(robot.change_state.service_is_ready)
         robot.clock.publish(Clock())
@@ -334,10 +331,10 @@ def test_a_signal_brakes_a_moving_arm(number):
         (["task:=fetch_reach", "calibration:=nowhere"], "unknown calibration 'nowhere'"),
     ],
 )
-def test_what_it_refuses_to_configure(parameters, message):
+def test_what_it_refuses_to_configure(parameters, message, other_domain):
     result = subprocess.run(
         _command(*parameters, "autostart:=true"),
-        env=_environment(new_domain()),
+        env=_environment(other_domain),
         capture_output=True,
         text=True,
         timeout=60,

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from domains import new_domain
 
 from her_robot.contract import contract_of
 
@@ -27,7 +26,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E
 from her_robot.ros_nodes import conversions  # noqa: E402
 
 pytestmark = pytest.mark.ros
-DOMAIN = new_domain()
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 TRUTH = "sim_robot_node/ground_truth/"
 TOPICS = {
     "joint_states": JointState,

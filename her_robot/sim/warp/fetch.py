@@ -13,7 +13,7 @@ from her_robot.contract import ObjectState, RobotState
 from her_robot.errors import BackendError
 from her_robot.sim.fetch import FINGER_JOINTS, GRIPPER_QUATERNION_OFFSET, check_fingers_open, finger_positions
 from her_robot.sim.tasks import FetchTask
-from her_robot.sim.warp.simulation import WarpSimulation, joint_addresses
+from her_robot.sim.warp.simulation import Starts, WarpSimulation, joint_addresses
 
 
 class WarpFetchSimulation(WarpSimulation):
@@ -33,15 +33,8 @@ class WarpFetchSimulation(WarpSimulation):
         self._read_places()
         self._readings = self._read()
 
-    def begin(
-        self,
-        rows: Tensor,
-        rngs: Sequence[np.random.Generator],
-        object_yaw: Tensor,
-        rise: Tensor,
-        finger_gap: Tensor,
-    ) -> Tensor:
-        if bool((finger_gap != 0).any()):
+    def begin(self, rows: Tensor, rngs: Sequence[np.random.Generator], starts: Starts) -> Tensor:
+        if bool((starts.finger_gap != 0).any()):
             check_fingers_open(self._task)
         positions, goals = [], []
         for rng in rngs:
@@ -50,8 +43,8 @@ class WarpFetchSimulation(WarpSimulation):
             goals.append(self._task.sample_goal(rng))
         goal = self._on_device(goals)
         if self.contract.has_object:
-            goal[:, 2] += rise
-        self.reset(rows, self._on_device(positions) if positions else None, object_yaw, rise, finger_gap)
+            goal[:, 2] += starts.rise
+        self.reset(rows, self._on_device(positions) if positions else None, *starts)
         return goal
 
     def reset(

@@ -29,7 +29,7 @@ from her_robot.sim.warp.fetch import WarpFetchSimulation
 from her_robot.sim.warp.generator import DeviceGenerator
 from her_robot.sim.warp.hand import WarpHandSimulation
 from her_robot.sim.warp.physics import WarpPhysics, check_variations, varied_fields
-from her_robot.sim.warp.simulation import WarpSimulation
+from her_robot.sim.warp.simulation import Starts, WarpSimulation
 
 
 class WarpGoalEnv:
@@ -151,7 +151,7 @@ class WarpGoalEnv:
             for placement in (preset.object_yaw, preset.finger_gap)
         )
         rngs = [self._reset_rngs[row] for row in rows.tolist()]
-        self._goals[rows] = self.simulation.begin(rows, rngs, yaw, self._physics.object_rise[rows], gap)
+        self._goals[rows] = self.simulation.begin(rows, rngs, Starts(yaw, self._physics.object_rise[rows], gap))
         self._steps[rows] = 0
         self._state = self.simulation.state()
         fingers = _fingers(self._state)

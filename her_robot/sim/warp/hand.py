@@ -15,7 +15,7 @@ from her_robot.contract.hand import FINGERTIPS, JOINTS
 from her_robot.errors import ConfigurationError
 from her_robot.sim.hand import NO_SENSORS, SETTLING_PERIODS
 from her_robot.sim.hand_tasks import HandObjectTask, HandReachTask, HandTask
-from her_robot.sim.warp.simulation import WarpSimulation, joint_addresses
+from her_robot.sim.warp.simulation import Starts, WarpSimulation, joint_addresses
 
 
 class WarpHandSimulation(WarpSimulation):
@@ -41,15 +41,8 @@ class WarpHandSimulation(WarpSimulation):
             self._object_center = model.site("object:center").id
         self._readings = self._read()
 
-    def begin(
-        self,
-        rows: Tensor,
-        rngs: Sequence[np.random.Generator],
-        object_yaw: Tensor,
-        rise: Tensor,
-        finger_gap: Tensor,
-    ) -> Tensor:
-        if any(bool((values != 0).any()) for values in (object_yaw, rise, finger_gap)):
+    def begin(self, rows: Tensor, rngs: Sequence[np.random.Generator], starts: Starts) -> Tensor:
+        if any(bool((values != 0).any()) for values in starts):
             raise ConfigurationError(
                 f"{self.contract.task} has no table, no gripper and no heading of the object to randomise"
             )

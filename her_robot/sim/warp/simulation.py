@@ -6,6 +6,7 @@ kinematics follow it. Physics is in float32, and a contact may be found at other
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -15,6 +16,17 @@ from torch import Tensor
 from her_robot.contract import State
 from her_robot.sim.tasks import Task
 from her_robot.sim.warp.worlds import Worlds
+
+
+class Starts(NamedTuple):
+    """`sim.batched.Start` of k worlds, field by field."""
+
+    object_yaw: Tensor
+    """Heading of the object about world z, (k,) [rad]."""
+    rise: Tensor
+    """How far the object, and so the goal, lies above the nominal height, (k,) [m]."""
+    finger_gap: Tensor
+    """How far a gripper's fingers are apart, (k,) [m]."""
 
 
 class WarpSimulation(ABC):
@@ -43,22 +55,13 @@ class WarpSimulation(ABC):
         self._readings: dict[str, Tensor] = {}
 
     @abstractmethod
-    def begin(
-        self,
-        rows: Tensor,
-        rngs: Sequence[np.random.Generator],
-        object_yaw: Tensor,
-        rise: Tensor,
-        finger_gap: Tensor,
-    ) -> Tensor:
+    def begin(self, rows: Tensor, rngs: Sequence[np.random.Generator], starts: Starts) -> Tensor:
         """Begin an episode in some worlds, with the draws that Gymnasium-Robotics makes.
 
         Args:
             rows: which, integers (k,).
             rngs: (k,), what each world draws from.
-            object_yaw: heading of the object about world z, (k,) [rad].
-            rise: how far the object, and so the goal, lies above the nominal height, (k,) [m].
-            finger_gap: how far a gripper's fingers are apart, (k,) [m].
+            starts: how their starts differ from what Gymnasium-Robotics draws.
 
         Returns:
             Desired goals (k, goal_size).

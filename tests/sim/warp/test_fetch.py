@@ -20,6 +20,7 @@ from her_robot.sim.fetch import FetchSimulation
 from her_robot.sim.tasks import fetch_task
 from her_robot.sim.warp.fetch import WarpFetchSimulation
 from her_robot.sim.warp.memory import check_memory, world_bytes
+from her_robot.sim.warp.simulation import Starts
 
 WORLDS = 2
 
@@ -90,7 +91,7 @@ def test_a_reset_leaves_the_other_worlds_alone():
 def test_fingers_are_apart_where_they_shall_be():
     warp = WarpFetchSimulation(fetch_task("fetch_pick_and_place"), WORLDS, "cpu")
     zeros, gaps = torch.zeros(WORLDS), torch.linspace(0.0, 0.09, WORLDS)
-    warp.begin(torch.arange(WORLDS), [np.random.default_rng(row) for row in range(WORLDS)], zeros, zeros, gaps)
+    warp.begin(torch.arange(WORLDS), [np.random.default_rng(row) for row in range(WORLDS)], Starts(zeros, zeros, gaps))
     np.testing.assert_allclose(warp.state().finger_position.sum(-1).numpy(), gaps.numpy(), atol=1e-5)
 
 

@@ -25,6 +25,7 @@ from her_robot.sim.warp.generator import DeviceGenerator
 from her_robot.sim.warp.goal_env import WarpGoalEnv
 from her_robot.sim.warp.hand import WarpHandSimulation
 from her_robot.sim.warp.physics import WarpPhysics, varied_fields
+from her_robot.sim.warp.simulation import Starts
 
 WORLDS = 2
 
@@ -86,7 +87,7 @@ def settled():
     native, expected = _begun("hand_block")
     simulation = WarpHandSimulation(hand_task("hand_block"), WORLDS, "cpu")
     zeros = torch.zeros(WORLDS)
-    goals = simulation.begin(torch.arange(WORLDS), _rngs(0, 1), zeros, zeros, zeros)
+    goals = simulation.begin(torch.arange(WORLDS), _rngs(0, 1), Starts(zeros, zeros, zeros))
     np.testing.assert_allclose(goals.numpy(), expected, atol=1e-4)
     return native, simulation
 
@@ -100,7 +101,7 @@ def test_an_episode_that_begins_leaves_the_other_worlds_alone(settled):
     _, simulation = settled
     before, qpos = simulation.state(), simulation.worlds.view("qpos").clone()
     one = torch.zeros(1)
-    simulation.begin(torch.tensor([1]), _rngs(7), one, one, one)
+    simulation.begin(torch.tensor([1]), _rngs(7), Starts(one, one, one))
     after = simulation.state()
     for state in (before, after):
         assert torch.equal(state.object.position[0], before.object.position[0])
@@ -111,7 +112,7 @@ def test_an_episode_that_begins_leaves_the_other_worlds_alone(settled):
 
 def test_a_heading_of_the_object_is_refused(settled):
     with pytest.raises(ConfigurationError, match="no heading of the object"):
-        settled[1].begin(torch.arange(2), _rngs(0, 1), torch.full((2,), 0.1), torch.zeros(2), torch.zeros(2))
+        settled[1].begin(torch.arange(2), _rngs(0, 1), Starts(torch.full((2,), 0.1), torch.zeros(2), torch.zeros(2)))
 
 
 def test_an_episode_with_randomised_sensors_and_actuators():
