@@ -15,6 +15,7 @@ _EXAMPLES = """examples:
   her-robot demo                                  the shipped policy with a simulated robot in the loop
   her-robot train fetch_reach                     train a policy from nothing, in a minute or two
   her-robot train fetch_push --resume             go on after an interruption
+  her-robot demonstrate hand_egg_rotate           a planner shows how an egg is turned, for train --demonstrations
   her-robot evaluate fetch_push --episodes 200    success in the unmodified Gymnasium-Robotics environment
   her-robot randomization fetch_push --preset robot_loop   what a policy meets in training
   her-robot evaluate fetch_push --loop ros        success of the deployed nodes, from camera images alone
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_tasks(commands)
     _add_train(commands)
+    _add_demonstrate(commands)
     _add_evaluate(commands)
     _add_randomization(commands)
     _add_compare(commands)
@@ -147,7 +149,34 @@ def _add_train(commands) -> None:
         help="let this trained policy, or the `shipped` one, show the new one what to do: it acts in "
         "exploration.guided_episodes and is imitated with the weight agent.imitation",
     )
+    parser.add_argument(
+        "--demonstrations",
+        metavar="DIR",
+        help="learn from these episodes of `her-robot demonstrate`, too: replay.demonstrated says how much of a batch",
+    )
     parser.set_defaults(run=_train)
+
+
+def _add_demonstrate(commands) -> None:
+    parser = commands.add_parser(
+        "demonstrate",
+        help="let a planner that knows the simulation show how an object is turned in the hand",
+        description="Plays episodes of a task with an object in the hand, and keeps each in a file, for `her-robot "
+        "train --demonstrations`. In every control period the planner tries 40 plans in copies of the simulation, and "
+        "takes the best. An episode takes about 15 s on two cores. Run it again to go on, or for more episodes.",
+    )
+    parser.add_argument("task", metavar="TASK", help="such as hand_egg_rotate; `her-robot tasks` lists them")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: demonstrations/TASK")
+    parser.add_argument("--episodes", type=int, default=200, metavar="N", help="default: 200")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the first episode; default: 0")
+    parser.add_argument(
+        "--nearer-goals",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="of episodes whose goal is anywhere on the way to what the task asks for; default: 0.5",
+    )
+    parser.set_defaults(run=_demonstrate)
 
 
 def _add_evaluate(commands) -> None:
@@ -362,7 +391,7 @@ def _train(options: argparse.Namespace) -> int:
         given = options.device is not None or any(text.startswith("device=") for text in options.overrides)
         if options.sim == "warp" and not given:
             options.device = "cuda"
-    for key in ("device", "initial_policy", "teacher"):
+    for key in ("device", "initial_policy", "teacher", "demonstrations"):
         if getattr(options, key) is not None:
             options.overrides.append(f"{key}={getattr(options, key)}")
     if options.seeds is not None:
@@ -394,6 +423,13 @@ def _train_seeds(options: argparse.Namespace) -> int:
     first = options.seed or 0
     directory = options.out or Path("runs") / f"{options.task}-seeds"
     return train_seeds(options.task, range(first, first + options.seeds), directory, settings, limits, options.resume)
+
+
+def _demonstrate(options: argparse.Namespace) -> int:
+    with _training_is_installed():
+        from her_robot.policy.demonstrate import demonstrate_command
+    directory = options.out or Path("demonstrations") / options.task
+    return demonstrate_command(options.task, directory, options.episodes, options.seed, options.nearer_goals)
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ from her_robot.contract.hand import (
     HandState,
     joint_targets,
 )
-from her_robot.contract.terms import CONTROL_PERIOD_S, Contract, Term, differences, term_slice
+from her_robot.contract.terms import CONTROL_PERIOD_S, Contract, Term, differences, same_interface, term_slice
 from her_robot.errors import UnknownNameError
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "joint_targets",
     "observation",
     "pose_distances",
+    "same_interface",
     "sparse_reward",
     "term_slice",
     "waypoint",

@@ -75,6 +75,15 @@ def term_slice(contract: Contract, name: str) -> slice:
     raise KeyError(f"{contract.task} has no term {name!r}: {[term.name for term in contract.observation]}")
 
 
+_INTERFACE = ("observation", "goal", "action", "control_period", "relative_control")
+"""Fields that say what a policy sees, wants and does; tasks of the Fetch have no relative control."""
+
+
+def same_interface(first: Contract, second: Contract) -> bool:
+    """Whether a policy of one task sees, wants and does the same as one of the other, such as for another object."""
+    return all(getattr(first, name, None) == getattr(second, name, None) for name in _INTERFACE)
+
+
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Where two contracts, written as plain dictionaries, differ: one line a field, empty if they agree."""
     lines = []

@@ -82,9 +82,10 @@ class AgentConfig:
     """sac: aim of that tuning, as negative entropy for each action component."""
     imitation: float = 0.0
     """Weight, at first, of the mean squared difference from an example in the actor's loss."""
-    imitation_of: Literal["guide", "hindsight"] = "guide"
-    """The example: what the task's guide would do, or, for a goal that the same episode achieved later, the action by
-    which it did: where actions are targets, as in hand tasks, that action leads to the goal from anywhere."""
+    imitation_of: Literal["guide", "hindsight", "demonstrations"] = "guide"
+    """The example: what the task's guide would do; or, for a goal that the same episode achieved later, the action by
+    which it did: where actions are targets, as in hand tasks, that action leads to the goal from anywhere; or, in what
+    is drawn from demonstrations, what was done there on the way to the goal or to what they achieved later."""
     imitation_steps: int = 200_000
     """Environment steps over which that weight falls to 0."""
 
@@ -151,6 +152,8 @@ class ReplayConfig:
     end_when_lost: bool = False
     """An episode ends when its object falls off the table, or off the palm: what follows is not replayed, and to have
     let it fall is worth -1 / (1 - gamma), the least there is."""
+    demonstrated: float = 0.25
+    """Share of a batch that is drawn from the demonstrations, where there are any."""
     mirrored: bool = False
     """Reflect half of the transitions in the vertical plane through the home position."""
 
@@ -218,6 +221,9 @@ class TrainConfig:
     """A trained policy in the place of the task's script: a bundle's folder, or `shipped`, the one in policies/teachers
     or else that which ships for the task. Empty: the script, if any. With network.asymmetric it is shown the truth, and
     teaches a policy that sees less."""
+    demonstrations: str = ""
+    """Folder of episodes that `her-robot demonstrate` has written, which are replayed beside the policy's own
+    (Nair et al. 2018, arXiv 1709.10089); replay.demonstrated says how often. Empty: none."""
     randomization: str = "none"
     """Preset in config/randomization/, or a path to one."""
     adr: AutomaticConfig = field(default_factory=AutomaticConfig)
@@ -250,6 +256,7 @@ class TrainConfig:
             "exploration.nearer_goals": self.exploration.nearer_goals,
             "exploration.quiet_episodes": self.exploration.quiet_episodes,
             "replay.idle_weight": self.replay.idle_weight,
+            "replay.demonstrated": self.replay.demonstrated,
             **{f"relabel.{name}": share for name, share in vars(self.relabel).items()},
             "relabel (their sum)": round(sum(vars(self.relabel).values()), 9),
             "exploration.guided_episodes": self.exploration.guided_episodes,
@@ -315,10 +322,23 @@ class TrainConfig:
                     f"{name} is {value}, but {self.task} has no guide; tasks with one: {', '.join(GUIDES)}. A trained "
                     "policy can take its place: teacher"
                 )
+        self._check_demonstrations()
         if self.teacher and not any(guided.values()):
             raise ValueError(
                 f"teacher is {self.teacher}, but neither {' nor '.join(guided)} is above 0: nothing follows it"
             )
+
+    def _check_demonstrations(self) -> None:
+        imitated = self.agent.imitation > 0.0 and self.agent.imitation_of == "demonstrations"
+        if imitated and not self.demonstrations:
+            raise ValueError(
+                "agent.imitation_of is demonstrations, but there are none: name their folder, demonstrations "
+                f"(`her-robot demonstrate {self.task}` makes some)"
+            )
+        unknown = {"network.asymmetric": self.network.asymmetric, "network.recurrent": self.network.recurrent != "none"}
+        for name, wanted in unknown.items():
+            if wanted and self.demonstrations:
+                raise ValueError(f"{name} does not go with demonstrations, which hold neither truth nor memory")
 
 
 _POSITIVE = (

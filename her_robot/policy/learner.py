@@ -46,6 +46,7 @@ class Learner:
         processes: Processes | None = None,
         beside: bool = False,
         parameters: Sequence[str] = (),
+        demonstrations: Episodes | None = None,
     ) -> None:
         """
         Args:
@@ -54,6 +55,7 @@ class Learner:
             processes: of a data-parallel run.
             beside: update the actor in a process of its own, where that changes nothing but the time it takes.
             parameters: names of the numbers that say what was drawn for an episode; asymmetric critics see them.
+            demonstrations: episodes that are replayed beside those that are taken in; None for none.
         """
         self.contract = contract
         self._config = config
@@ -71,19 +73,11 @@ class Learner:
         if self._processes.rank:
             # Networks begin alike in all processes; from here on each makes draws of its own.
             self._generator.manual_seed(config.seed * 1000 + self._processes.rank)
-        self.buffer = ReplayBuffer(
-            config.buffer_steps,
-            config.steps_of_an_episode,
-            contract.observation_size,
-            contract.goal_size,
-            contract.action_size,
-            config.replay.still_weight,
-            config.replay.moved_distance,
-            self.device,
-            partial(is_lost, contract) if config.replay.end_when_lost else never_lost,
-            config.network.asymmetric,
-            len(parameters),
-        )
+        self.buffer = self._new_buffer(config.buffer_steps, len(parameters))
+        self._demonstrations: ReplayBuffer | None = None
+        if demonstrations is not None:
+            self._demonstrations = self._new_buffer(len(demonstrations) * config.steps_of_an_episode)
+            self._take_into(self._demonstrations, demonstrations)
         self._mirror = (
             Mirror(contract, self.device, parameters)
             if config.replay.mirrored and isinstance(contract, FetchContract)
@@ -98,8 +92,11 @@ class Learner:
 
     def take_in(self, episodes: Episodes) -> None:
         """Store episodes, and let the normalisers see them."""
+        self._take_into(self.buffer, episodes)
+
+    def _take_into(self, buffer: ReplayBuffer, episodes: Episodes) -> None:
         achieved = episodes.achieved_goal
-        last = self.buffer.add(episodes)
+        last = buffer.add(episodes)
         counts = arrays.like(last, np.arange(achieved.shape[1])) <= last[:, None]
         sums = self.inputs.sums_of(episodes.observation, achieved, episodes.desired_goal, counts)
         self.inputs.add(self._processes.sum(sums))
@@ -148,6 +145,22 @@ class Learner:
         """End what goes on beside."""
         self.agent.close()
 
+    def _new_buffer(self, steps: int, parameters: int = 0) -> ReplayBuffer:
+        config, contract = self._config, self.contract
+        return ReplayBuffer(
+            steps,
+            config.steps_of_an_episode,
+            contract.observation_size,
+            contract.goal_size,
+            contract.action_size,
+            config.replay.still_weight,
+            config.replay.moved_distance,
+            self.device,
+            partial(is_lost, contract) if config.replay.end_when_lost else never_lost,
+            config.network.asymmetric,
+            parameters,
+        )
+
     def _new_agent(self, beside: bool) -> Agent | RecurrentDdpg:
         config, sizes = self._config, (self.inputs.size, self.contract.action_size)
         shared = (*sizes, config.network, config.agent, self.device, self._generator, self._processes.average)
@@ -166,8 +179,19 @@ class Learner:
 
     def _batches(self, count: int, imitates: bool) -> list[Batch]:
         """Transitions with goals in hindsight and, where something is imitated, with examples of what to do."""
-        size, episodes = self._config.batch_size, self.buffer.episodes
-        episode, step, goals, chosen, achieved_at = self._draw(count * size)
+        size, shown = self._config.batch_size, 0
+        if self._demonstrations is not None:
+            shown = round(size * self._config.replay.demonstrated)
+        parts = [self._transitions(self.buffer, count, size - shown, imitates)] if shown < size else []
+        if self._demonstrations is not None and shown:
+            parts.append(self._transitions(self._demonstrations, count, shown, imitates))
+        tensors = [torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True)] if len(parts) > 1 else parts[0]
+        return [Batch(*(tensor[i] for tensor in tensors)) for i in range(count)]
+
+    def _transitions(self, buffer: ReplayBuffer, count: int, size: int, imitates: bool) -> list[Tensor]:
+        """Parts of `count` batches that are drawn from one buffer, each (count, size, ...)."""
+        episodes = buffer.episodes
+        episode, step, goals, chosen, achieved_at = self._draw(buffer, count * size)
         rewards, discounts, ahead = self._returns(episodes, episode, step, goals)
         reflected = self._draw_reflected(len(step))
         goals = self._reflect("goal", goals, reflected)
@@ -179,10 +203,12 @@ class Learner:
             tensors.append(torch.tanh(outputs[:, : self.contract.action_size]))
         elif imitates and self._config.agent.imitation_of == "hindsight":
             tensors.append(self._reflect("action", _achieving(episodes, episode, chosen, achieved_at), reflected))
+        elif imitates and self._config.agent.imitation_of == "demonstrations":
+            shown = (buffer is self._demonstrations) & _is_of_the_same_episode(chosen)
+            tensors.append(action.masked_fill(~shown[:, None], torch.nan))
         elif imitates:
             tensors.append(self._guide_actions(episodes, episode, step, goals, reflected))
-        parts = [tensor.view(count, size, *tensor.shape[1:]) for tensor in tensors]
-        return [Batch(*(part[i] for part in parts)) for i in range(count)]
+        return [tensor.view(count, size, *tensor.shape[1:]) for tensor in tensors]
 
     def _sequences(self, count: int, imitates: bool) -> list[Sequences]:
         """Whole episodes, each with one goal: in hindsight it is one for a step that is drawn from it."""
@@ -208,16 +234,16 @@ class Learner:
         parts = [tensor.view(-1, count, size, *tensor.shape[1:]) for tensor in tensors]
         return [Sequences(*(part[:, i] for part in parts)) for i in range(count)]
 
-    def _draw(self, size: int) -> tuple[Tensor, ...]:
-        """Transitions with their goals: episode, step, and what `_goals` says of them, each (size, ...).
+    def _draw(self, buffer: ReplayBuffer, size: int) -> tuple[Tensor, ...]:
+        """Transitions of a buffer with their goals: episode, step, and what `_goals` says of them, each (size, ...).
 
         Until it is touched, an object is where it began, and so are most of its goals in hindsight: there is little to
         learn from what is there from the first. Such a draw is repeated with probability 1 - `replay.idle_weight`. That
         depends on what was before the transition and not on what it led to, so that values stay what they are (Manela
         and Biess 2019, arXiv 1905.05498, leave such goals out).
         """
-        episodes, weight = self.buffer.episodes, self._config.replay.idle_weight
-        episode, step = self.buffer.draw(size, self._generator)
+        episodes, weight = buffer.episodes, self._config.replay.idle_weight
+        episode, step = buffer.draw(size, self._generator)
         drawn = [episode, step, *self._goals(episodes, episode, step)]
         rows = torch.arange(size, device=self.device)
         for _ in range(_REDRAWS if weight < 1.0 else 0):
@@ -225,7 +251,7 @@ class Learner:
             idle = step < episodes.moved_at[episode]
             idle &= ~is_missed(self.contract, episodes.achieved_goal[episode, step], goals)
             rows = rows[idle & (torch.rand(len(rows), generator=self._generator, device=self.device) >= weight)]
-            episode, step = self.buffer.draw(len(rows), self._generator)
+            episode, step = buffer.draw(len(rows), self._generator)
             again = [episode, step, *self._goals(episodes, episode, step)]
             for values, new in zip(drawn, again, strict=True):
                 values[rows] = new
@@ -306,3 +332,8 @@ def _achieving(episodes: StoredEpisodes, episode: Tensor, chosen: Tensor, achiev
     """The actions (n, action_size) by which goals were achieved; NaN where that was not later in the same episode."""
     actions = episodes.action[episode, (achieved_at - 1).clamp_(min=0)]
     return actions.masked_fill((chosen > STRATEGIES.index("final"))[:, None], torch.nan)
+
+
+def _is_of_the_same_episode(chosen: Tensor) -> Tensor:
+    """Whether an episode was meant for each goal, or achieved it later, (n,), by how the goals were chosen."""
+    return (chosen <= STRATEGIES.index("final")) | (chosen == len(STRATEGIES))

@@ -23,6 +23,7 @@ from her_robot.policy.allocator import keep_freed_memory
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.policy.checkpoint import check_disk_space, has_checkpoint
 from her_robot.policy.config import TrainConfig, load_config
+from her_robot.policy.demonstrations import keep_demonstrations
 from her_robot.policy.export import export_bundle
 from her_robot.policy.memory import check_memory, replay_bytes
 from her_robot.policy.processes import Processes
@@ -195,9 +196,11 @@ def _refuse_existing_run(directory: Path) -> None:
 
 
 def _keep_for_resuming(directory: Path, config: TrainConfig, policies: Mapping[str, PolicyBundle]) -> None:
-    """What a run goes on with when it is resumed: its configuration, and the policies that this names."""
+    """What a run goes on with when it is resumed: its configuration, and what policies and demonstrations it names."""
     for field, policy in policies.items():
         policy.save(directory / field)
+    if config.demonstrations:
+        keep_demonstrations(Path(config.demonstrations), directory)
     text = configuration.dump_yaml(configuration.to_mapping(config))
     configuration.write_atomically(directory / "config.yaml", text)
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
-from her_robot.contract import Contract, contract_of, is_success
+from her_robot.contract import contract_of, is_success, same_interface
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.errors import BundleError, CheckpointError, HerRobotError, TrainingDivergedError
 from her_robot.policy.acting import Policy
@@ -32,6 +32,7 @@ from her_robot.policy.checkpoint import (
 )
 from her_robot.policy.config import TrainConfig
 from her_robot.policy.curriculum import Curriculum
+from her_robot.policy.demonstrations import KEPT, load_demonstrations
 from her_robot.policy.exploration import Explorer
 from her_robot.policy.guide import teacher
 from her_robot.policy.learner import Learner
@@ -49,8 +50,6 @@ _SEEDS_OF_A_PROCESS = 1_000_000
 """Processes of a data-parallel run take their environments' seeds this far apart."""
 _NAMING = {"initial_policy": shipped_bundle, "teacher": shipped_teacher}
 """Fields of a configuration that name a trained policy, and which one `shipped` is."""
-_INTERFACE = ("observation", "goal", "action", "control_period", "relative_control")
-"""Fields of a contract that say what a policy sees, wants and does; tasks of the Fetch have no relative control."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,8 @@ class Trainer:
         self.policies = _named_policies(config, directory)
         """Trained policies that the configuration names, by the field that does. The run keeps a copy of each in a
         folder of that name."""
+        self.demonstrations = _named_demonstrations(config, directory)
+        """Episodes that are replayed beside the run's own; it keeps a copy of them, too."""
         self.processes = processes or Processes(config.device)
         threads = config.num_threads or max(1, (os.cpu_count() or 1) // self.processes.count_here)
         # Simulation and the actor's updates run beside the critics'; and at these sizes a second thread gains less than
@@ -108,7 +109,8 @@ class Trainer:
         device = self.processes.device
         self._env = _environments(config, config.num_envs, threads, device, self.preset)
         drawn = self._env.parameter_names
-        self.learner = Learner(self.contract, config, self.processes, beside=threads > 1, parameters=drawn)
+        beside = threads > 1
+        self.learner = Learner(self.contract, config, self.processes, beside, drawn, self.demonstrations)
         self._env.reset(seed=config.seed + _SEEDS_OF_A_PROCESS * rank)
         self._evaluation_envs = _evaluation_envs(config, threads, device, self.preset)
         self._rng = _generator(config, [config.seed, 1, rank], device)
@@ -372,7 +374,7 @@ def _named_policies(config: TrainConfig, directory: Path) -> dict[str, PolicyBun
             kept = directory / naming
             elsewhere = shipped(config.task) if named == "shipped" else Path(named)
             bundle = policies[naming] = PolicyBundle.load(kept if kept.is_dir() else elsewhere)
-            if _interface(bundle.contract) != _interface(contract):
+            if not same_interface(bundle.contract, contract):
                 raise BundleError(
                     f"{bundle.path}: a policy for {bundle.contract.task}, which has other observations, goals or "
                     f"actions than {config.task}"
@@ -380,6 +382,14 @@ def _named_policies(config: TrainConfig, directory: Path) -> dict[str, PolicyBun
     return policies
 
 
-def _interface(contract: Contract) -> dict[str, Any]:
-    """What a policy of a task sees, wants and does."""
-    return {name: getattr(contract, name, None) for name in _INTERFACE}
+def _named_demonstrations(config: TrainConfig, directory: Path) -> Episodes | None:
+    """The demonstrations that a configuration names; of a run that has been begun, the copy that it keeps.
+
+    Raises:
+        ConfigurationError: there are none, or they are not of such a task.
+    """
+    if not config.demonstrations:
+        return None
+    kept = directory / KEPT
+    named = kept if kept.is_dir() else Path(config.demonstrations)
+    return load_demonstrations(named, contract_of(config.task), config.steps_of_an_episode)

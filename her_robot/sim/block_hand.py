@@ -57,4 +57,7 @@ class BlockHand(SimulatedHand):
             mujoco.mj_step(self.model, self.data, nstep=round(_SETTLING_TIME / self.timestep))
             if self.data.qpos[self._object_qpos[2]] > self._lost_height:
                 break
+        # As the robot first sees it: one that settled past half a turn would be a whole turn away from there.
+        if self.data.qpos[self._object_qpos[3]] < 0.0:
+            self.data.qpos[self._object_qpos[3:]] *= -1.0
         self._goal = self._sampled_goal = goal

@@ -39,6 +39,16 @@ def test_an_episode_begins_with_a_block_at_rest_on_the_palm(hand):
     assert goal_distance(hand.contract, starts[0][1], starts[1][1]) > 0.1
 
 
+def test_a_block_begins_as_a_robot_first_sees_it(hand):
+    """This one settles past half a turn: the sign of its quaternion, which tells which way round its goal is, was the
+    other one than a camera can tell."""
+    hand.reset(1_000_010)
+    begun = hand.ground_truth().achieved
+    assert 0.0 < begun[3] < 0.1
+    hand.step(0.5)
+    assert hand.ground_truth().achieved[3:] @ begun[3:] > 0.99
+
+
 def test_the_calibration_is_that_of_the_cameras(hand):
     calibration = load_hand_calibration(CONFIG.calibration)
     assert calibration.frame == hand.profile.base_frame
