@@ -29,7 +29,19 @@ def test_help_imports_nothing_heavy():
 
 @pytest.mark.parametrize(
     "command",
-    ["tasks", "train", "evaluate", "randomization", "compare", "robots", "faults", "demo", "identify", "bench"],
+    [
+        "tasks",
+        "train",
+        "demonstrate",
+        "evaluate",
+        "randomization",
+        "compare",
+        "robots",
+        "faults",
+        "demo",
+        "identify",
+        "bench",
+    ],
 )
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -118,6 +130,12 @@ def test_robots_and_faults_are_listed(command, name, capsys):
         (["train", "fetch_push", "--set", "agent.gama=1"], "unknown key 'gama'; did you mean 'gamma'"),
         (["train", "fetch_push", "--until-success", "95"], "must lie between 0 and 1"),
         (["train", "fetch_push", "--resume", "--out", "/nowhere"], "no checkpoint to resume from"),
+        (
+            ["train", "hand_egg_rotate", "--config", "demonstrated"],
+            "`her-robot demonstrate hand_egg_rotate` makes some",
+        ),
+        (["train", "hand_egg_rotate", "--demonstrations", "REPORT"], "no demonstrations"),
+        (["demonstrate", "fetch_push"], "an object in the hand"),
         (["randomization", "fetch_pus", "--preset", "nominal"], "unknown task 'fetch_pus'; did you mean 'fetch_push'"),
         (
             ["randomization", "fetch_push", "--preset", "peng"],
