@@ -37,6 +37,10 @@ class Start:
     """How far a gripper's fingers are apart [m]."""
 
 
+NOMINAL_START = Start()
+"""As Gymnasium-Robotics draws it."""
+
+
 class Row:
     """One simulation. Views into `MjData` are taken once: looking them up each step would cost more than reading."""
 

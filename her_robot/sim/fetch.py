@@ -7,7 +7,7 @@ import numpy as np
 
 from her_robot.contract import ObjectState, RobotState
 from her_robot.errors import ConfigurationError
-from her_robot.sim.batched import BatchedSimulation, Row, Start, initial_state
+from her_robot.sim.batched import NOMINAL_START, BatchedSimulation, Row, Start, initial_state
 from her_robot.sim.tasks import FetchTask
 from her_robot.sim.trim import ArmCollisions
 
@@ -51,24 +51,15 @@ class FetchSimulation(BatchedSimulation):
         start = initial_state(task)
         self.rows = [FetchRow(task, start, self._readings, row) for row in range(num_envs)]
 
-    def reset(
-        self,
-        row: int,
-        object_position: np.ndarray | None,
-        object_yaw: float = 0.0,
-        height_offset: float = 0.0,
-        finger_gap: float = 0.0,
-    ) -> None:
+    def reset(self, row: int, object_position: np.ndarray | None, start: Start = NOMINAL_START) -> None:
         """Put one row into its initial state.
 
         Args:
             row: index of the row.
             object_position: world x and y (2,) [m]; None in tasks without an object.
-            object_yaw: heading of the object about world z [rad].
-            height_offset: how far the object's centre lies above the nominal height [m].
-            finger_gap: how far the fingers are apart [m].
+            start: how that state differs from the nominal one.
         """
-        self.rows[row].reset(object_position, object_yaw, height_offset, finger_gap)
+        self.rows[row].reset(object_position, start)
 
     def state(self) -> RobotState:
         return self._readings.state()
@@ -81,7 +72,7 @@ class FetchSimulation(BatchedSimulation):
         goal = self._task.sample_goal(rng)
         if has_object:
             goal[2] += start.rise
-        self.reset(row, position, start.object_yaw, start.rise, start.finger_gap)
+        self.reset(row, position, start)
         return goal
 
     def _step(self, actions: np.ndarray, substeps: Sequence[int]) -> None:
@@ -172,18 +163,16 @@ class FetchRow(Row):
             self._copied.append((readings.object_position[row], site.xpos))
             self._copied.append((readings.object_rotation[row], site.xmat.reshape(3, 3)))
 
-    def reset(
-        self, object_position: np.ndarray | None, object_yaw: float, height_offset: float, finger_gap: float
-    ) -> None:
+    def reset(self, object_position: np.ndarray | None, start: Start) -> None:
         self._restore()
-        if finger_gap:
-            self._qpos[self._finger_qpos] = finger_gap / 2
+        if start.finger_gap:
+            self._qpos[self._finger_qpos] = start.finger_gap / 2
         if object_position is not None:
             pose = self._qpos[self._object_qpos : self._object_qpos + 7]
             pose[:2] = object_position
-            pose[2] += height_offset
-            if object_yaw:
-                pose[3:] = np.cos(object_yaw / 2), 0.0, 0.0, np.sin(object_yaw / 2)
+            pose[2] += start.rise
+            if start.object_yaw:
+                pose[3:] = np.cos(start.object_yaw / 2), 0.0, 0.0, np.sin(start.object_yaw / 2)
         self._update_kinematics()
         self._read()
 

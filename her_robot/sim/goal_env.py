@@ -26,7 +26,7 @@ from her_robot.domain_rand.preset import RandomizationPreset
 from her_robot.domain_rand.pushes import Pushes
 from her_robot.domain_rand.sensing import Sensing
 from her_robot.domain_rand.timing import Timing
-from her_robot.sim.batched import BatchedSimulation, Start
+from her_robot.sim.batched import NOMINAL_START, BatchedSimulation, Start
 from her_robot.sim.fetch import FetchSimulation
 from her_robot.sim.hand import HandSimulation
 from her_robot.sim.hand_tasks import hand_task
@@ -211,7 +211,7 @@ class BatchedGoalEnv(VectorEnv):
         physics = self._physics.reset(row, nominal, preset.physics)
         self.drawn[row] = {"physics": physics} if physics else {}
         if not self.contract.has_object:
-            return Start()
+            return NOMINAL_START
         placement = {}
         if not nominal:
             placement["object_yaw"] = float(preset.object_yaw.sample(rng))

@@ -9,7 +9,7 @@ import numpy as np
 from her_robot.contract import HandObjectState, HandState, joint_targets
 from her_robot.contract.hand import FINGERTIPS, JOINTS
 from her_robot.errors import ConfigurationError
-from her_robot.sim.batched import BatchedSimulation, Row, Start, initial_state
+from her_robot.sim.batched import NOMINAL_START, BatchedSimulation, Row, Start, initial_state
 from her_robot.sim.hand_tasks import HandObjectTask, HandReachTask, HandTask
 
 SETTLING_PERIODS = 10
@@ -38,7 +38,7 @@ class HandSimulation(BatchedSimulation):
         return self._readings.state()
 
     def _begin(self, row: int, rng: np.random.Generator, start: Start) -> np.ndarray:
-        if start != Start():
+        if start != NOMINAL_START:
             raise ConfigurationError(
                 f"{self.contract.task} has no table, no gripper and no heading of the object to randomise"
             )

@@ -92,7 +92,7 @@ def _drawn(weight, places):
     observation = np.zeros((8, steps + 1, contract.observation_size), np.float32)
     action, desired = np.zeros((8, steps, contract.action_size), np.float32), np.full((8, 3), 2.0, np.float32)
     learner.take_in(Episodes(observation, achieved, desired, action))
-    episode, step, goals, *_ = learner._draw(40_000)
+    episode, step, goals, *_ = learner._draw(learner.buffer, 40_000)
     begins_there = (learner.buffer.episodes.achieved_goal[episode, step] - goals).norm(dim=1) <= 0.05
     return begins_there.float().mean().item(), (goals[:, 0] == 2.0).float().mean().item()
 

@@ -7,6 +7,7 @@ import torch
 from her_robot import contract as contracts
 from her_robot.contract import FETCH_CONTRACTS
 from her_robot.policy.mirror import Mirror
+from her_robot.sim.batched import Start
 from her_robot.sim.fetch import FetchSimulation
 from her_robot.sim.tasks import fetch_task
 
@@ -35,7 +36,7 @@ def test_the_simulation_plays_the_reflected_actions_nearly_so(name):
     home = task.home_grip_position[:2]
     start = np.array([0.03, 0.11])
     for row, side in enumerate((1.0, -1.0)):
-        simulation.reset(row, home + start * [1.0, side] if contract.has_object else None, object_yaw=0.2 * side)
+        simulation.reset(row, home + start * [1.0, side] if contract.has_object else None, Start(object_yaw=0.2 * side))
     rng = np.random.default_rng(0)
     for _ in range(5):
         action = rng.uniform(-0.3, 0.3, 4).astype(np.float32)

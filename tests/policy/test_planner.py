@@ -5,18 +5,24 @@ import numpy as np
 import pytest
 
 from her_robot import rotations
-from her_robot.contract import goal_distance, pose_distances
+from her_robot.contract import goal_distance
 from her_robot.policy.demonstrate import Demonstrator
 from her_robot.policy.planner import PlannerConfig, SamplingPlanner, _interpolation
-from her_robot.sim.hand_tasks import hand_task
+from her_robot.sim.hand_tasks import HandObjectTask, hand_task
 
 HOME = np.array([1.0, 0.87, 0.2, 1.0, 0.0, 0.0, 0.0])
 Z = np.array([0.0, 0.0, 1.0])
 
 
+def _planner(name):
+    task = hand_task(name)
+    assert isinstance(task, HandObjectTask)
+    return SamplingPlanner(task, PlannerConfig())
+
+
 @pytest.fixture
 def planner():
-    planner = SamplingPlanner(hand_task("hand_block_rotate_z"), PlannerConfig())
+    planner = _planner("hand_block_rotate_z")
     goal = np.concatenate([HOME[:3], rotations.from_axis_angle(Z, 0.5)])
     planner.begin(HOME, goal, np.random.default_rng(0))
     yield planner
@@ -52,7 +58,7 @@ def test_an_object_that_leaves_or_sinks_or_is_thrown_costs(planner):
 
 
 def test_where_positions_count_the_goal_is_one():
-    planner = SamplingPlanner(hand_task("hand_block"), PlannerConfig())
+    planner = _planner("hand_block")
     goal = HOME + np.array([0.03, 0.0, 0.04, 0.0, 0.0, 0.0, 0.0])
     planner.begin(HOME, goal, np.random.default_rng(0))
     assert _cost(planner) == pytest.approx(10.0 * 0.05)
@@ -77,7 +83,7 @@ def test_it_turns_a_block_towards_its_goal():
     contract = demonstrator.contract
     # A goal of this episode that is near: 0.9 rad away.
     episode = demonstrator.play(_near_seed(demonstrator))
-    angles = pose_distances(contract, episode.achieved_goal[0], episode.desired_goal.repeat(101, axis=0))[1]
+    angles = goal_distance(contract, episode.achieved_goal[0], episode.desired_goal.repeat(101, axis=0))
     assert 0.5 < angles[0] < 1.2
     assert angles[50:].min() < 0.1
     demonstrator.close()

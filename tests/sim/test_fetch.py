@@ -67,10 +67,10 @@ def test_a_turned_and_lifted_object_rests_there():
     task = fetch_task("fetch_push")
     simulation = FetchSimulation(task, num_envs=1)
     position = task.home_grip_position[:2] + 0.12
-    simulation.reset(0, position, object_yaw=0.3)
+    simulation.reset(0, position, Start(object_yaw=0.3))
     rotation = simulation.state().object.rotation[0]
     assert np.arctan2(rotation[1, 0], rotation[0, 0]) == pytest.approx(0.3)
-    simulation.reset(0, position, height_offset=0.01)
+    simulation.reset(0, position, Start(rise=0.01))
     assert simulation.state().object.position[0, 2] == pytest.approx(task.object_height + 0.01)
 
 

@@ -6,6 +6,7 @@ import pytest
 from her_robot.contract import FETCH_CONTRACTS
 from her_robot.domain_rand.physics import Physics
 from her_robot.domain_rand.preset import load_preset
+from her_robot.sim.batched import Start
 from her_robot.sim.fetch import FetchSimulation
 from her_robot.sim.tasks import fetch_task
 from her_robot.sim.trim import ArmCollisions
@@ -24,7 +25,7 @@ def _reset(simulations, rng, preset):
         position = task.sample_object_position(rng) if task.contract.has_object else None
         for simulation, physics in zip(simulations, batches, strict=True):
             physics.reset(row, nominal=False)
-            simulation.reset(row, position, height_offset=physics.object_rise(row))
+            simulation.reset(row, position, Start(rise=physics.object_rise(row)))
 
 
 def _wander(state, targets, step, rng):

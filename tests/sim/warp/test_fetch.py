@@ -16,6 +16,7 @@ pytest.importorskip("mujoco_warp")
 import torch
 
 from her_robot.errors import BackendError
+from her_robot.sim.batched import Start
 from her_robot.sim.fetch import FetchSimulation
 from her_robot.sim.tasks import fetch_task
 from her_robot.sim.warp.fetch import WarpFetchSimulation
@@ -31,7 +32,7 @@ def _pair(task):
     warp, native = WarpFetchSimulation(task, WORLDS, "cpu"), FetchSimulation(task, WORLDS, 1, trim_collisions=False)
     positions = np.stack([task.sample_object_position(rng) for _ in range(WORLDS)])
     for row in range(WORLDS):
-        native.reset(row, positions[row], 0.2 * row)
+        native.reset(row, positions[row], Start(object_yaw=0.2 * row))
     warp.reset(torch.arange(WORLDS), torch.as_tensor(positions), 0.2 * torch.arange(WORLDS))
     return warp, native
 
