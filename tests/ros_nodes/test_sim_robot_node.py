@@ -272,7 +272,11 @@ class TestRealTime:
         peer.wait(lambda: len(peer.received["joint_states"]) >= 150 and peer.received["head_camera/rgb/image_raw"])
         elapsed = time.monotonic() - begun
         stamps = [conversions.to_seconds(message.header.stamp) for message in peer.received["joint_states"]]
-        np.testing.assert_allclose(np.diff(stamps), 0.01, atol=1e-6)
+        # A busy machine may lose some on the way: those that arrive are of the robot's own rhythm.
+        periods = np.diff(stamps) / 0.01
+        np.testing.assert_allclose(periods, np.round(periods), atol=1e-4)
+        assert np.all(np.round(periods) >= 1)
+        assert np.mean(np.round(periods) == 1) > 0.5
         # A busy machine may be slower than time, never faster.
         assert stamps[-1] - stamps[0] - 0.3 < elapsed < stamps[-1] - stamps[0] + 5.0
         # The clock is the robot's own, and runs ahead of no stamp.
