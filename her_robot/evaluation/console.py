@@ -20,7 +20,7 @@ from her_robot.evaluation.sequential import ERROR, SequentialTest, Verdict, epis
 class EpisodeProgress:
     """A progress bar that counts episodes and successes."""
 
-    def __init__(self, console: Console, episodes: int) -> None:
+    def __init__(self, console: Console, episodes: int, played: int = 0) -> None:
         self._display = Progress(
             TextColumn("episodes"),
             MofNCompleteColumn(),
@@ -32,12 +32,16 @@ class EpisodeProgress:
             console=console,
             transient=True,
         )
-        self._task = self._display.add_task("", total=episodes, successes=0)
+        self._task = self._display.add_task("", total=episodes, completed=played, successes=0)
         self._successes = 0
 
     def add(self, episode: Episode) -> None:
         """Count one episode."""
-        self._successes += episode.success
+        self.count(episode.success)
+
+    def count(self, success: bool) -> None:
+        """Count one episode by how it ended."""
+        self._successes += success
         self._display.update(self._task, advance=1, successes=self._successes)
 
     def __enter__(self) -> "EpisodeProgress":

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from her_robot.contract import HAND_CONTRACTS, HandObjectContract, contract_of, goal_between, is_success
 from her_robot.errors import ConfigurationError
+from her_robot.evaluation.console import EpisodeProgress
 from her_robot.policy.demonstrations import demonstration_path, save_demonstration
 from her_robot.policy.planner import PlannerConfig, SamplingPlanner
 from her_robot.policy.replay import Episodes
@@ -110,29 +110,15 @@ def demonstrate_command(
     seeds = [number for number in range(seed, seed + episodes) if not demonstration_path(out, number).is_file()]
     console = Console()
     reached = 0
-    with _progress(console) as progress:
-        row = progress.add_task("", total=episodes, completed=episodes - len(seeds), reached=0)
-        try:
+    try:
+        with EpisodeProgress(console, episodes, episodes - len(seeds)) as progress:
             for number in seeds:
                 episode = demonstrator.play(number)
                 save_demonstration(demonstration_path(out, number), task, episode)
-                reached += int(is_success(demonstrator.contract, episode.achieved_goal[0, -1], episode.desired_goal[0]))
-                progress.update(row, advance=1, reached=reached)
-        finally:
-            demonstrator.close()
+                success = bool(is_success(demonstrator.contract, episode.achieved_goal[0, -1], episode.desired_goal[0]))
+                reached += success
+                progress.count(success)
+    finally:
+        demonstrator.close()
     console.print(f"{task}: {len(seeds)} episodes played, {reached} of them reached their goal → {out}")
     return 0
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("episodes"),
-        MofNCompleteColumn(),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[reached]} reached"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )

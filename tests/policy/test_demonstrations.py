@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from toy_run import TOY
 
 from her_robot.contract import contract_of
 from her_robot.errors import ConfigurationError
@@ -23,17 +24,6 @@ from her_robot.policy.train import train_command
 
 EGG = contract_of("hand_egg_rotate")
 QUICK = PlannerConfig(samples=3, horizon=2, knots=2)
-TOY = [
-    "num_envs=4",
-    "num_threads=1",
-    "batch_size=32",
-    "updates_per_cycle=10",
-    "warmup_steps=400",
-    "buffer_steps=5000",
-    "evaluation.interval_steps=800",
-    "evaluation.episodes=4",
-    "evaluation.final_episodes=2",
-]
 IMITATES = ["agent.imitation_of=demonstrations", "agent.imitation=10"]
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from toy_run import TOY
 
 from her_robot.errors import BundleError, ConfigurationError
 from her_robot.policy.bundle import PolicyBundle, shipped_bundle, shipped_teacher
@@ -10,17 +11,6 @@ from her_robot.policy.guide import teacher
 from her_robot.policy.train import train_command
 from her_robot.policy.training import Trainer
 
-TOY = [
-    "num_envs=4",
-    "num_threads=1",
-    "batch_size=32",
-    "updates_per_cycle=10",
-    "warmup_steps=400",
-    "buffer_steps=5000",
-    "evaluation.interval_steps=800",
-    "evaluation.episodes=4",
-    "evaluation.final_episodes=2",
-]
 SEES_LESS = [
     "randomization=hand_block",
     "network.asymmetric=true",
