@@ -18,7 +18,8 @@ from her_robot.sim.hand import HandSimulation
 from her_robot.sim.hand_tasks import HandObjectTask
 
 _PLANS, _GOALS = 1, 2
-"""Streams of an episode's random draws, beside those of its environment."""
+"""Streams of an episode's random draws. The environment's of the same numbers are for randomisation: here there is
+none."""
 _LEAST_SHARE = 0.2
 """Of the way to the goal that a nearer one is away."""
 
@@ -48,7 +49,7 @@ class Demonstrator:
         simulation = self._env.simulation
         assert isinstance(simulation, HandSimulation)
         assert isinstance(simulation.task, HandObjectTask)
-        self._row = simulation.rows[0]
+        self._data = simulation.rows[0].data
         self._planner = SamplingPlanner(simulation.task, config, num_threads)
 
     def play(self, seed: int) -> Episodes:
@@ -59,7 +60,7 @@ class Demonstrator:
         self._planner.begin(achieved[0], goal[0], np.random.default_rng([seed, _PLANS]))
         observations, goals, actions = [observation["observation"]], [achieved], []
         for _ in range(self.contract.episode_steps):
-            action = self._planner.act(self._row.model, self._row.data)[None]
+            action = self._planner.act(self._data)[None]
             observation, *_ = self._env.step(action)
             observations.append(observation["observation"])
             goals.append(observation["achieved_goal"])

@@ -11,7 +11,8 @@ import mujoco
 import numpy as np
 from mujoco import rollout
 
-from her_robot.contract import HandObjectContract, goal_difference
+from her_robot.contract import HandObjectContract, goal_difference, joint_targets
+from her_robot.contract.hand import JOINTS
 from her_robot.sim.hand_tasks import HandObjectTask
 
 _STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
@@ -68,8 +69,6 @@ class SamplingPlanner:
         self._model = model = copy.copy(task.model)
         period = task.substeps * model.opt.timestep
         model.opt.timestep, model.opt.iterations = period / config.substeps, config.iterations
-        low, high = model.actuator_ctrlrange.T
-        self._middle, self._half = (low + high) / 2.0, (high - low) / 2.0
         joint = model.joint("object:joint")
         self._pose = 1 + int(joint.qposadr[0]) + np.arange(7)
         self._twist = 1 + model.nq + int(joint.dofadr[0]) + np.arange(6)
@@ -87,15 +86,15 @@ class SamplingPlanner:
             rng: source of its draws.
         """
         self._home, self._goal, self._rng = pose[:3].copy(), goal, rng
-        self._plan = np.zeros((self._config.horizon, len(self._middle)))
+        self._plan = np.zeros((self._config.horizon, self._contract.action_size))
 
-    def act(self, model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
-        """The next action (20,), for the present state of the simulation `data` of `model`."""
+    def act(self, data: mujoco.MjData) -> np.ndarray:
+        """The next action (20,), for the present state of a simulation."""
         config = self._config
         plans = np.clip(self._plan + self._draw(), -1.0, 1.0)
-        controls = np.repeat(self._middle + self._half * plans, config.substeps, axis=1)
-        state = np.empty(mujoco.mj_stateSize(model, _STATE))
-        mujoco.mj_getState(model, data, state, _STATE)
+        controls = np.repeat(joint_targets(self._contract, plans, data.qpos[: len(JOINTS)]), config.substeps, axis=1)
+        state = np.empty(mujoco.mj_stateSize(self._model, _STATE))
+        mujoco.mj_getState(self._model, data, state, _STATE)
         states, _ = self._rollout.rollout(self._model, self._datas, np.tile(state, (config.samples, 1)), controls)
         cost = self._cost(np.asarray(states)[:, config.substeps - 1 :: config.substeps])
         plan = plans[(cost.mean(axis=1) + cost[:, -1]).argmin()]
@@ -109,7 +108,7 @@ class SamplingPlanner:
     def _draw(self) -> np.ndarray:
         """What is added to the last plan, (samples, horizon, 20); nothing in the first sample."""
         rng, config = self._rng, self._config
-        size, joints = config.samples, len(self._middle)
+        size, joints = config.samples, self._contract.action_size
         knots = rng.normal(0.0, config.noise, (size, config.knots, joints))
         knots *= rng.choice(config.scales, (size, 1, 1))
         knots *= rng.random((size, 1, joints)) < rng.choice(config.shares, (size, 1, 1))

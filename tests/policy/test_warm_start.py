@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from toy_run import TOY
 
 from her_robot.errors import BundleError, ConfigurationError
 from her_robot.policy.bundle import PolicyBundle, shipped_bundle
@@ -10,18 +11,7 @@ from her_robot.policy.config import load_config
 from her_robot.policy.train import train_command
 from her_robot.policy.training import Trainer
 
-TOY = [
-    "num_envs=4",
-    "num_threads=1",
-    "batch_size=32",
-    "updates_per_cycle=10",
-    "warmup_steps=200",
-    "buffer_steps=5000",
-    "evaluation.interval_steps=400",
-    "evaluation.episodes=4",
-    "evaluation.final_episodes=2",
-    "initial_policy=shipped",
-]
+SETTINGS = [*TOY, "warmup_steps=200", "evaluation.interval_steps=400", "initial_policy=shipped"]
 
 
 GOLDEN = ("observation", "desired_goal")
@@ -33,7 +23,7 @@ def shipped():
 
 
 def _trainer(directory, *overrides, task="fetch_slide"):
-    return Trainer(load_config(task, None, [*TOY, *overrides]), directory)
+    return Trainer(load_config(task, None, [*SETTINGS, *overrides]), directory)
 
 
 @pytest.mark.parametrize("algorithm", ["ddpg", "td3", "sac"])
@@ -119,7 +109,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
 
 
 def test_the_command_begins_with_it_and_resumes_without(tmp_path, capsys):
-    toy = [*TOY[:-1], "exploration.quiet_episodes=0.5", "critics_first=1000"]
+    toy = [*SETTINGS[:-1], "exploration.quiet_episodes=0.5", "critics_first=1000"]
     train_command("fetch_slide", overrides=[*toy, "initial_policy=shipped"], out=tmp_path / "run", steps=400)
     card = PolicyBundle.load(tmp_path / "run" / "policy").card
     assert card["training"]["initial_policy"] == "shipped"
@@ -130,5 +120,5 @@ def test_the_command_begins_with_it_and_resumes_without(tmp_path, capsys):
     )
     np.testing.assert_array_equal(kept.tensors["layer0.weight"], shipped.tensors["layer0.weight"])
     with pytest.raises(BundleError, match="nowhere"):
-        train_command("fetch_slide", overrides=[*TOY, "initial_policy=nowhere"], out=tmp_path / "other")
+        train_command("fetch_slide", overrides=[*SETTINGS, "initial_policy=nowhere"], out=tmp_path / "other")
     assert not (tmp_path / "other" / "config.yaml").exists()
