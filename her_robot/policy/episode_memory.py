@@ -52,3 +52,9 @@ class EpisodeMemory:
         """Remember an observation (..., o), and the action (..., a) that was commanded then."""
         self._observations.appendleft(observation)
         self._actions.appendleft(arrays.to_float32(action))
+
+    def correct(self, action: Array) -> None:
+        """Remember that this (..., a) was commanded instead of the last action; nothing where no action is
+        remembered."""
+        if self._actions:
+            self._actions[0] = arrays.to_float32(action)

@@ -10,7 +10,7 @@ something is wrong; `stopped` until re-armed.
 import numpy as np
 
 from her_robot import contract as contracts
-from her_robot.contract import HandContract, HandState, joint_targets
+from her_robot.contract import HandContract, HandState, goal_distance, joint_targets, term_slice
 from her_robot.errors import BundleError
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.robot.calibration import JointOffsets
@@ -19,6 +19,7 @@ from her_robot.robot.hand_kinematics import HandKinematics
 from her_robot.robot.hand_measurements import HandMeasurements
 from her_robot.robot.hand_profile import HandProfile
 from her_robot.robot.joint_controller import JointController, timed
+from her_robot.robot.nudge import Nudge
 from her_robot.robot.safety import JointCommand, SafetyFilter
 
 _MEASURED = ("joint_pos", "joint_vel", "fingertip_pos", "object_linear_vel", "object_angular_vel", "object_pose")
@@ -54,6 +55,7 @@ class HandController(JointController):
         self._springs = SlowSprings(contract.control_period)
         self._tendons = TendonPlay(profile, self._joints)
         self._limits = self._joints.limits()
+        self._nudge = Nudge(profile.motion.nudge, contract.action_size, contract.control_period)
         super().__init__(bundle, SafetyFilter(self._limits, contract.control_period, together=False))
 
     def _measured_reference(self) -> np.ndarray:
@@ -69,6 +71,7 @@ class HandController(JointController):
             self._phase, self.steps = "running", 0
             self._springs.start(self._measured_reference())
             self._tendons.start(self.measured.positions)
+            self._nudge.start()
         if self._phase != "running":
             return self.safety.approach(self._home, self.profile.motion.homing_speed)
         self.steps += 1
@@ -84,6 +87,8 @@ class HandController(JointController):
         with timed(latency, "policy"):
             assert measured.goal is not None, "looking ends when the goal is known"
             action = self._act(now, observation, measured.goal)
+            if self.contract.has_object:
+                action = self._nudged(action, observation, measured.goal)
         if not np.isfinite(action).all():
             self.stop("the policy's action is not finite")
             return self._brake()
@@ -91,6 +96,15 @@ class HandController(JointController):
             targets = self._as_trained(joint_targets(self.contract, np.clip(action, -1.0, 1.0), measured.positions))
             here, lead = self._measured_reference(), self.profile.motion.lead
             return self.safety.approach(here + np.clip(targets - here, -lead, lead), speed=1.0)
+
+    def _nudged(self, action: np.ndarray, observation: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        """The action, and what is added to it where the object has come to a standstill. The policy remembers it as if it
+        had explored."""
+        achieved = observation[term_slice(self.contract, self.contract.goal.name)]
+        distance = float(goal_distance(self.contract, achieved, goal)) / self.contract.success_threshold
+        action = np.clip(action + self._nudge.advance(distance), -1.0, 1.0)
+        self._memory.correct(action)
+        return action
 
     def _as_trained(self, targets: np.ndarray) -> np.ndarray:
         """Where joints of the simulation, with slow and weak springs and tendons with play, would be on the way to

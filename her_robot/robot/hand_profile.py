@@ -9,6 +9,7 @@ import numpy as np
 from her_robot import configuration, resources
 from her_robot.contract.hand import ACTUATOR_RANGES, COUPLED_JOINTS, FINGERTIPS, JOINTS
 from her_robot.errors import ConfigurationError, did_you_mean
+from her_robot.robot.nudge import NudgeConfig
 from her_robot.robot.profile import JointConfig, load_spec
 
 OTHER_HAND = {"rh_": "lh_", "lh_": "rh_"}
@@ -83,6 +84,8 @@ class HandMotionConfig:
     """Homing is done when every joint is nearer than this [rad]."""
     goal_margin: float = 0.005
     """A fingertip's goal farther than this outside of what the fingertip can reach is refused [m]."""
+    nudge: NudgeConfig = field(default_factory=NudgeConfig)
+    """Of a policy whose object has come to a standstill."""
 
 
 @dataclass(frozen=True)

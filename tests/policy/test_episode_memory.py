@@ -139,3 +139,14 @@ def test_playing_and_replay_see_the_same():
         np.testing.assert_allclose(found, torch.tanh(actor(inputs)).numpy(), atol=1e-5)
         # What is commanded in the end is what is remembered, not what the policy would have done.
         memory.record(observation, episodes.action[:, time])
+
+
+def test_what_was_commanded_in_the_end_is_remembered():
+    memory = EpisodeMemory(2, 1)
+    observation = np.zeros(3)
+    memory.before(observation)
+    for action in (0.1, 0.2):
+        memory.record(observation, np.array([action]))
+    memory.correct(np.array([0.9]))
+    np.testing.assert_allclose(memory.before(observation)[1], [[0.9], [0.1]], rtol=1e-6)
+    EpisodeMemory(0, 1).correct(np.array([0.9]))

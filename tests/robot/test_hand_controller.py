@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from perfect_arm import ConstantPolicy
 
+from her_robot import rotations
 from her_robot.contract import HAND_CONTRACTS, joint_targets
 from her_robot.contract.hand import ACTUATED, ACTUATOR_RANGES, JOINTS
 from her_robot.errors import BundleError, ConfigurationError, UnknownNameError
@@ -15,6 +16,7 @@ from her_robot.robot.hand_controller import HandController
 from her_robot.robot.hand_joints import ACTUATORS, HandJoints, SlowSprings, TendonPlay
 from her_robot.robot.hand_kinematics import HandKinematics
 from her_robot.robot.hand_profile import load_hand_profile
+from her_robot.robot.nudge import NudgeConfig
 
 PROFILE = load_hand_profile("shadow_hand")
 FRAME = PROFILE.base_frame
@@ -262,6 +264,52 @@ def test_an_action_that_is_not_finite_stops():
     object.__setattr__(hand.controller.bundle, "action", np.full(20, np.nan, np.float32))
     assert hand.tick().joints is not None
     assert hand.tick().phase == "stopped"
+
+
+class StillBlock(PerfectHand):
+    """The same with a block that lies still on the palm, and a goal a quarter of a turn away."""
+
+    BLOCK = rotations.to_matrix(np.array(PROFILE.base_rotation_wxyz)).T @ [0.0, -0.37, 0.05]
+    """Above the palm, in the hand's frame [m]."""
+
+    def __init__(self, goal=(np.sqrt(0.5), 0.0, 0.0, np.sqrt(0.5)), **motion):
+        super().__init__(action=np.zeros(20), profile=_plain(**motion), task="hand_block_rotate_z")
+        self.goal = np.r_[self.BLOCK, goal]
+        self.targets = []
+
+    def tick(self, **changes):
+        measured = self.controller.measured
+        measured.observe_object(self.time + PERIOD, FRAME, self.BLOCK, np.eye(3))
+        measured.observe_object_goal(self.time + PERIOD, FRAME, self.goal)
+        self.sees_goal = False
+        command = super().tick(**changes)
+        if command.phase == "running":
+            self.targets.append(self.controller._joints.actuated(measured.positions))
+        return command
+
+    def spread(self):
+        """How far joints move while the policy always says the same [rad]."""
+        return np.ptp(np.array(self.targets)[10:], axis=0).max()
+
+
+def test_a_block_at_a_standstill_is_nudged():
+    hand = StillBlock()
+    for _ in range(100):
+        hand.tick()
+    assert hand.controller.holds == 0
+    assert len(hand.targets) > 50
+    assert hand.spread() > 0.1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"goal": (1.0, 0.0, 0.0, 0.0)}, {"nudge": NudgeConfig(size=0.0)}], ids=["at its goal", "switched off"]
+)
+def test_a_block_is_left_alone(changes):
+    hand = StillBlock(**changes)
+    for _ in range(100):
+        hand.tick()
+    assert len(hand.targets) > 50
+    assert hand.spread() < 0.05
 
 
 def test_policies_of_another_robot_are_refused(tmp_path):
