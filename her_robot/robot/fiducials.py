@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from her_robot.robot.calibration import CameraIntrinsics, Markers, ObjectPrints
+from her_robot.robot.calibration import CameraIntrinsics
+from her_robot.robot.markers import Markers, ObjectPrints
 
 _UPSCALING = 2
 """Images are enlarged before the search: a cell of a marker is 2 to 4 pixels wide, and its bits are read at points."""

@@ -16,7 +16,8 @@ import numpy as np
 
 from her_robot import configuration
 from her_robot.errors import ConfigurationError
-from her_robot.robot.calibration import CameraIntrinsics, HandEye, ObjectPrints, calibration_directory, load_prints
+from her_robot.robot.calibration import CameraIntrinsics, HandEye, calibration_directory, load_prints
+from her_robot.robot.markers import ObjectPrints
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,8 @@ class HandController(JointController):
             return self.safety.approach(here + np.clip(targets - here, -lead, lead), speed=1.0)
 
     def _nudged(self, action: np.ndarray, observation: np.ndarray, goal: np.ndarray) -> np.ndarray:
-        """The action, and what is added to it where the object has come to a standstill. The policy remembers it as if it
-        had explored."""
+        """The action, and what is added to it where the object has come to a standstill: the policy remembers that as
+        it remembers exploration."""
         achieved = observation[term_slice(self.contract, self.contract.goal.name)]
         distance = float(goal_distance(self.contract, achieved, goal)) / self.contract.success_threshold
         action = np.clip(action + self._nudge.advance(distance), -1.0, 1.0)

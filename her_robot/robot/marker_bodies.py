@@ -13,8 +13,9 @@ from typing import Protocol, TypeVar
 import cv2
 import numpy as np
 
-from her_robot.robot.calibration import FACES, Calibration, Markers, ObjectPrints, face_rotation
+from her_robot.robot.calibration import Calibration
 from her_robot.robot.fiducials import DetectedMarker, planar_poses, square_corners
+from her_robot.robot.markers import FACES, Markers, ObjectPrints, face_rotation
 
 _LIFTED_ITERATIONS = 8
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from her_robot.configuration import write_atomically
 from her_robot.errors import HerRobotError
-from her_robot.robot.calibration import Markers, ObjectPrints, load_prints
+from her_robot.robot.calibration import load_prints
 from her_robot.robot.fiducials import face_image, goal_tile_image
+from her_robot.robot.markers import Markers, ObjectPrints
 
 _PIXELS_PER_MILLIMETER = 12
 

@@ -15,9 +15,9 @@ from her_robot.configuration import require_not_negative, require_positive
 from her_robot.contract import HandContract
 from her_robot.contract.hand import FINGERTIPS, JOINTS
 from her_robot.errors import ConfigurationError
-from her_robot.robot.calibration import ObjectPrints
 from her_robot.robot.hand_joints import ACTUATORS, HandJoints
 from her_robot.robot.hand_profile import load_hand_profile
+from her_robot.robot.markers import ObjectPrints
 from her_robot.rotations import to_matrix
 from her_robot.sim.camera import OPTICAL_FROM_GL, CameraConfig
 from her_robot.sim.differences import Fleet

@@ -8,8 +8,8 @@ import numpy as np
 
 from her_robot.configuration import require_not_negative, require_positive
 from her_robot.contract.hand import ACTUATOR_RANGES, COUPLED_JOINTS
-from her_robot.robot.calibration import ObjectPrints
 from her_robot.robot.hand_profile import HandProfile
+from her_robot.robot.markers import ObjectPrints
 from her_robot.robot.profile import load_spec
 from her_robot.sim.camera import MountError
 from her_robot.sim.machine import camera_in_model

@@ -4,8 +4,8 @@ import mujoco
 import numpy as np
 
 from her_robot.domain_rand.rendering import PRINT_PREFIX
-from her_robot.robot.calibration import ObjectPrints, face_rotation
 from her_robot.robot.fiducials import face_image
+from her_robot.robot.markers import ObjectPrints, face_rotation
 
 PIXELS_PER_METER = 8000
 """Of the faces of objects."""

@@ -13,8 +13,8 @@ from her_robot.configuration import require_not_negative, require_positive
 from her_robot.contract import Contract
 from her_robot.domain_rand.rendering import add_textures
 from her_robot.errors import UnknownNameError
-from her_robot.robot.calibration import Markers
 from her_robot.robot.fiducials import goal_tile_image
+from her_robot.robot.markers import Markers
 from her_robot.robot.profile import RobotProfile, load_spec, lock_joint
 from her_robot.sim.machine import camera_in_model
 from her_robot.sim.prints import PIXELS_PER_METER, add_print, dress_object

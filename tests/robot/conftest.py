@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from her_robot.robot.calibration import Calibration, face_rotation
+from her_robot.robot.calibration import Calibration
 from her_robot.robot.fiducials import face_image, goal_tile_image
+from her_robot.robot.markers import face_rotation
 
 _SUPERSAMPLING = 4
 

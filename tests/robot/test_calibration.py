@@ -6,8 +6,9 @@ import pytest
 from her_robot import configuration
 from her_robot.errors import ConfigurationError, UnknownNameError
 from her_robot.resources import share_directory
-from her_robot.robot.calibration import FACES, HandEye, ObjectMarkers, face_rotation, load_calibration, load_markers
+from her_robot.robot.calibration import HandEye, load_calibration, load_markers
 from her_robot.robot.gating import head_problem
+from her_robot.robot.markers import FACES, ObjectMarkers, face_rotation
 from her_robot.sim.robot import ARMS, SimulatedRobot
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from her_robot.robot.calibration import Matrix, face_rotation, load_calibration
+from her_robot.robot.calibration import Matrix, load_calibration
 from her_robot.robot.fiducials import (
     MarkerDetector,
     face_image,
@@ -15,6 +15,7 @@ from her_robot.robot.fiducials import (
     undistort,
 )
 from her_robot.robot.marker_bodies import rotation_about_z
+from her_robot.robot.markers import face_rotation
 
 
 @pytest.fixture(scope="module")

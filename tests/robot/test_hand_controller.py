@@ -272,7 +272,7 @@ class StillBlock(PerfectHand):
     BLOCK = rotations.to_matrix(np.array(PROFILE.base_rotation_wxyz)).T @ [0.0, -0.37, 0.05]
     """Above the palm, in the hand's frame [m]."""
 
-    def __init__(self, goal=(np.sqrt(0.5), 0.0, 0.0, np.sqrt(0.5)), **motion):
+    def __init__(self, goal=(0.5**0.5, 0.0, 0.0, 0.5**0.5), **motion):
         super().__init__(action=np.zeros(20), profile=_plain(**motion), task="hand_block_rotate_z")
         self.goal = np.r_[self.BLOCK, goal]
         self.targets = []

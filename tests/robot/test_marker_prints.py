@@ -4,10 +4,11 @@ import re
 import cv2
 import numpy as np
 
-from her_robot.robot.calibration import FACES, load_calibration, load_prints
+from her_robot.robot.calibration import load_calibration, load_prints
 from her_robot.robot.fiducials import MarkerDetector, face_image
 from her_robot.robot.hand_calibration import load_hand_calibration
 from her_robot.robot.marker_prints import write_prints
+from her_robot.robot.markers import FACES
 
 
 def test_a_block_has_four_markers_on_each_face_and_no_tile(tmp_path):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from her_robot.contract import FETCH_CONTRACTS, contract_of
-from her_robot.robot.calibration import face_rotation, load_calibration
+from her_robot.robot.calibration import load_calibration
 from her_robot.robot.marker_bodies import rotation_about_z
+from her_robot.robot.markers import face_rotation
 from her_robot.robot.scene_estimate import EstimatorConfig, SceneEstimator
 from her_robot.sim.robot import ARMS, SimulatedRobot
 

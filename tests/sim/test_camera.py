@@ -11,7 +11,8 @@ from her_robot import configuration
 from her_robot.contract import FETCH_CONTRACTS
 from her_robot.domain_rand.preset import load_preset
 from her_robot.errors import ConfigurationError, HerRobotError
-from her_robot.robot.calibration import face_rotation, load_calibration, load_markers
+from her_robot.robot.calibration import load_calibration, load_markers
+from her_robot.robot.markers import face_rotation
 from her_robot.sim.camera import Camera, CameraConfig, MountError
 from her_robot.sim.robot import ARMS, SimulatedRobot
 from her_robot.sim.scene import CAMERA, OBJECT
