@@ -113,8 +113,8 @@ def _observe(node: Any, time: float, status: Mapping[str, str]) -> Tick:
         phase=status.get("phase", ""),
         reason=status.get("reason", ""),
         steps=int(status.get("steps", 0)),
-        tips=node.tip_positions().copy(),
-        reference=tuple(node.reference()),
+        tips=node.heard.tip_positions().copy(),
+        reference=tuple(node.heard.reference()),
     )
 
 

@@ -201,13 +201,13 @@ def _play_share(
             for seed in seeds:
                 episode = _play(node, seed, bundle.contract, options.episode_steps)
                 played.episodes.append(episode)
-                played.images[seed] = node.newest_image()
-                worst.offer(episode, node.frames, bundle.contract.control_period * len(episode.distances))
+                played.images[seed] = node.heard.newest_image()
+                worst.offer(episode, node.heard.frames, bundle.contract.control_period * len(episode.distances))
                 if on_episode(episode):
                     break
         except LoopError as error:
             played.failure = error
-        played.film, played.detections, played.lost_images = worst.film, node.detections(), node.lost_images
+        played.film, played.detections, played.lost_images = worst.film, node.heard.detections(), node.lost_images
     return played
 
 
@@ -251,7 +251,7 @@ def _start_nodes(processes: NodeProcesses, bundle: PolicyBundle, options: LoopOp
 
 def _play(node: Any, seed: int, contract: Contract, episode_steps: int) -> Episode:
     """One episode: looking and homing, then `episode_steps` control periods with the policy."""
-    log = TelemetryLog(node.status("policy_node"))
+    log = TelemetryLog(node.heard.status("policy_node"))
     node.begin_episode(seed)
     distances: list[float] = []
     positions: list[tuple[float, float, float] | None] = []
@@ -259,20 +259,20 @@ def _play(node: Any, seed: int, contract: Contract, episode_steps: int) -> Episo
     note = ""
     for _ in range(STARTUP_STEPS + episode_steps):
         status = node.tick()
-        log.add(status, node.seeing_status())
+        log.add(status, node.heard.seeing_status())
         steps = int(status.get("steps", 0))
         if steps > 1:
             # What the actions before this one have led to.
-            distances.append(node.distance())
-            positions.append(node.tool_position())
+            distances.append(node.heard.distance())
+            positions.append(node.heard.tool_position())
         if steps >= episode_steps:
             break
     else:
         note = f"only {status.get('steps', 0)} of {episode_steps} steps: {status.get('phase')}"
         note += f", {status['reason']}" if status.get("reason") else ""
     node.advance()
-    distances.append(node.distance())
-    positions.append(node.tool_position())
+    distances.append(node.heard.distance())
+    positions.append(node.heard.tool_position())
     node.end_episode()
     success = not note and distances[-1] < contract.success_threshold
     tool = tuple(position for position in positions if position is not None)

@@ -9,11 +9,8 @@ import json
 import time
 from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseArray, PoseStamped
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
@@ -21,17 +18,15 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_srvs.srv import Trigger
 
-from her_robot.contract import Contract, HandContract, goal_distance
+from her_robot.contract import Contract
 from her_robot.errors import LoopError
-from her_robot.evaluation.film import thumbnail
 from her_robot.evaluation.recording import Recording
 from her_robot.ros_nodes import conversions
-from her_robot.ros_nodes.loop_topics import CAMERA_GOAL_NODE, COMMON_TOPICS, LoopTopics, loop_topics
+from her_robot.ros_nodes.heard import Heard
+from her_robot.ros_nodes.loop_topics import CAMERA_GOAL_NODE, LoopTopics, loop_topics
 from her_robot.ros_nodes.patience import REPLY_TIMEOUT_S, Patience
 
 _LOST_TIMEOUT_S = 10.0
@@ -41,8 +36,6 @@ _DISCOVERY_S = 0.1
 """Between them, DDS is given this long."""
 _PATIENCE_S = 10.0
 """Then it is asked whether an answer was lost: configuring alone takes seconds on a busy machine."""
-_RECORDED_IMAGE_INTERVAL = 5
-_JPEG_QUALITY = 85
 
 
 class Evaluator(Node):
@@ -67,43 +60,28 @@ class Evaluator(Node):
             recording: where messages go.
         """
         super().__init__("evaluator_node", context=context, enable_rosout=False)
-        self._contract, self._topics = contract, topics
+        self._topics = topics
         # What bears the time of /clock, rather than that of the robot.
         self._stamped_by_clock = ("policy_node/status", *topics.references)
         self._lockstep = lockstep
-        self._recording = recording
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self)
         self._patience = Patience(self._executor, check_processes)
-        self._stamps: dict[str, float] = {}
-        self._status: dict[str, dict[str, str]] = {}
-        self._truth: dict[str, np.ndarray] = {}
-        self._image: np.ndarray | None = None
-        self.frames: list[np.ndarray] = []
-        """What the camera has seen in this episode since the policy began to run, made small."""
-        self._images = 0
-        self._images_expected = self._images_processed = 0
+        self.heard = Heard(self, contract, topics, recording)
+        """What the nodes have said."""
+        self._images_expected = 0
         self.lost_images = 0
         """Images that the camera node did not get."""
         self._time = 0.0
         self._clock_offset = 0.0
         self._clock_jumped_back = False
         self._lost: set[str] = set()
-        self._references: dict[str, np.ndarray] = {}
         self._sent_to_policy: dict[str, float] = {}
         self._connected = False
-        for topic, message_type in {
-            **COMMON_TOPICS,
-            **topics.messages,
-            **dict.fromkeys(topics.references, JointState),
-        }.items():
-            self.create_subscription(message_type, topic, self._receiver(topic, message_type), 50, raw=True)
-        self.create_subscription(Image, topics.camera, self._on_image, 5)
         self._clock_publisher = self.create_publisher(Clock, "/clock", 10) if lockstep else None
         self._step = self.create_client(Trigger, "sim_robot_node/step")
         self._reset_robot = self.create_client(Trigger, "sim_robot_node/reset")
         self._robot_parameters = self.create_client(SetParameters, "sim_robot_node/set_parameters")
-        self._seeing_status = f"{topics.seeing_node}/status"
         self._reset_camera = self.create_client(Trigger, f"{topics.seeing_node or CAMERA_GOAL_NODE}/reset")
         self._change_state = self.create_client(ChangeState, "policy_node/change_state")
         self._get_state = self.create_client(GetState, "policy_node/get_state")
@@ -147,7 +125,7 @@ class Evaluator(Node):
         while time.monotonic() < until:
             self._executor.spin_once(timeout_sec=_DISCOVERY_S)
         ages = [float(value) for key, value in status.items() if key.endswith("_age_s")]
-        obeyed = all(topic in self._stamps for topic in self._topics.references)
+        obeyed = all(topic in self.heard.stamps for topic in self._topics.references)
         self._connected = obeyed and bool(np.isfinite(ages).all())
 
     def begin_episode(self, seed: int) -> None:
@@ -155,6 +133,7 @@ class Evaluator(Node):
         self._set_robot("episode_seed", ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed))
         self._patience.call(self._reset_robot, Trigger.Request())
         self._sent_to_policy.clear()
+        self.heard.seen.clear()
         if self._topics.seeing_node is not None:
             self._patience.call(self._reset_camera, Trigger.Request())
         self._transition(Transition.TRANSITION_ACTIVATE, "activate")
@@ -176,24 +155,24 @@ class Evaluator(Node):
             # The timer of a clock that jumps back fires one period later. The node has to have seen the jump by then.
             self._clock_jumped_back = False
             self._patience.call(self._get_state, GetState.Request())
-            return self._status["policy_node"]
-        before = self._stamps.get("policy_node/status", -1.0)
+            return self.heard.status("policy_node")
+        before = self.heard.stamp("policy_node/status")
         wanted = self._time + self._clock_offset - 1e-6 if self._lockstep else before + 1e-6
         self._wait_for_stamp("policy_node/status", wanted, again=self._publish_clock if self._lockstep else None)
-        status = self._status["policy_node"]
+        status = self.heard.status("policy_node")
         if self._lockstep and not self._connected:
             self._look_for_connections(status)
         elif self._lockstep and status.get("sent") == "motion":
             for topic in self._topics.references:
                 self._wait_for_stamp(topic, wanted)
         if int(status.get("steps", 0)) == 0:
-            self.frames.clear()
+            self.heard.frames.clear()
         return status
 
     def advance(self) -> None:
         """Let one control period pass without the policy being told (lockstep); in real time, wait for it to pass."""
         if not self._lockstep:
-            self._wait_for_stamp(self._topics.achieved, self._stamps.get(self._topics.achieved, -1.0) + 1e-6)
+            self._wait_for_stamp(self._topics.achieved, self.heard.stamp(self._topics.achieved) + 1e-6)
             return
         reply = json.loads(self._patience.call(self._step, Trigger.Request()).message)
         self._time = reply["time_s"]
@@ -216,8 +195,7 @@ class Evaluator(Node):
         """Let /clock be this far ahead of the robot's time from now on [s]; lockstep only."""
         self._clock_jumped_back = seconds < self._clock_offset
         self._clock_offset = seconds
-        for topic in self._stamped_by_clock:
-            self._stamps.pop(topic, None)
+        self.heard.forget_stamps(*self._stamped_by_clock)
 
     def request(self, service: str) -> None:
         """Call `stop` or `rearm` of the policy node."""
@@ -237,8 +215,7 @@ class Evaluator(Node):
             self._patience.until_it_answers(self._get_state, GetState.Request())
             if self._lockstep:
                 self._publish_clock()
-            for topic in self._stamped_by_clock:
-                self._stamps.pop(topic, None)
+            self.heard.forget_stamps(*self._stamped_by_clock)
             self._connected = False
             self._transition(Transition.TRANSITION_CONFIGURE, "configure")
             self._patience.until_it_answers(self._policy_services["received"], Trigger.Request())
@@ -247,93 +224,10 @@ class Evaluator(Node):
             self._patience.until_it_answers(self._reset_camera, Trigger.Request())
         self._lost.discard(node)
 
-    def reference(self) -> np.ndarray:
-        """Where the last trajectories end (n,) [rad]; empty before the first."""
-        return np.concatenate([np.zeros(0), *self._references.values()])
-
-    def distance(self) -> float:
-        """True distance of the achieved from the desired goal [distance_unit of the contract]."""
-        achieved, goal = (self._truth[topic].ravel() for topic in (self._topics.achieved, self._topics.goal))
-        return float(goal_distance(self._contract, achieved, goal))
-
-    def tip_positions(self) -> np.ndarray:
-        """Where the point between an arm's fingers truly is (1, 3), or a hand's fingertips are (5, 3) [m]."""
-        return self._truth[self._topics.tips].reshape(-1, 3)
-
-    def tool_position(self) -> tuple[float, float, float] | None:
-        """That of an arm's tool [m]; None for a hand, which has none."""
-        if isinstance(self._contract, HandContract):
-            return None
-        x, y, z = self.tip_positions()[0]
-        return float(x), float(y), float(z)
-
     @property
     def seeing_node(self) -> str | None:
         """Name of the node that finds object and goal in images; None where goals come without."""
         return self._topics.seeing_node
-
-    def status(self, node: str) -> dict[str, str]:
-        """The newest status of a node; empty before the first."""
-        return self._status.get(node, {})
-
-    def seeing_status(self) -> dict[str, str]:
-        """The newest status of the node that finds object and goal in images; empty before the first, or without."""
-        return self.status(self._topics.seeing_node or "")
-
-    def detections(self) -> dict[str, int]:
-        """What became of the markers that the camera node looked for, since the start."""
-        camera = self.seeing_status()
-        return {name: int(camera.get(name, 0)) for name in ("seen", "missed", "rejected")}
-
-    def newest_image(self) -> np.ndarray:
-        """What the camera saw last, RGB (height, width, 3) uint8.
-
-        Raises:
-            LoopError: it has not sent an image.
-        """
-        if self._image is None:
-            raise LoopError("no camera image has come; the log of sim_robot_node may say why")
-        return self._image
-
-    def _receiver(self, topic: str, message_type: type) -> Callable[[bytes], None]:
-        package, _, _ = message_type.__module__.partition(".msg")
-        type_name = f"{package}/msg/{message_type.__name__}"
-
-        def receive(serialized: bytes) -> None:
-            if self._recording is not None:
-                self._recording.write(f"/{topic}", type_name, time.time_ns(), serialized)
-            message = deserialize_message(serialized, message_type)
-            stamp = self._stamps[topic] = conversions.to_seconds(message.header.stamp)
-            if topic == self._seeing_status and stamp > 0.0:
-                self._images_processed += 1
-            if message_type is DiagnosticArray and message.status and message.status[0].values:
-                pairs = {pair.key: pair.value for pair in message.status[0].values}
-                self._status[topic.partition("/")[0]] = pairs
-                if topic == self._seeing_status:
-                    seen = [name for name in ("object", "goal") if pairs.get(name) == "seen"]
-                    # What an image tells may be of the one before, if that had to wait for other cameras.
-                    self._sent_to_policy |= {name: float(pairs.get(f"{name}_s", stamp)) for name in seen}
-            elif topic in self._topics.references:
-                self._references[topic] = np.array(message.position)
-            elif message_type is PoseStamped:
-                # A position, or a whole pose, as goals are.
-                self._truth[topic] = conversions.pose_vector(message.pose)[: self._contract.goal_size]
-            elif message_type is PoseArray:
-                self._truth[topic] = conversions.points_to_numpy(message)
-
-        return receive
-
-    def _on_image(self, message: Image) -> None:
-        self._image = conversions.image_to_numpy(message)
-        self.frames.append(thumbnail(self._image))
-        self._images += 1
-        if self._recording is None or self._images % _RECORDED_IMAGE_INTERVAL:
-            return
-        quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-        _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(self._image, cv2.COLOR_RGB2BGR), quality)
-        compressed = CompressedImage(header=message.header, format="jpeg", data=jpeg.tobytes())
-        topic, type_name = f"/{self._topics.camera}/compressed", "sensor_msgs/msg/CompressedImage"
-        self._recording.write(topic, type_name, time.time_ns(), serialize_message(compressed))
 
     def _publish_clock(self) -> None:
         assert self._clock_publisher is not None
@@ -367,11 +261,11 @@ class Evaluator(Node):
             return
         self._images_expected += count
         deadline = time.monotonic() + _LOST_TIMEOUT_S
-        while self._images_processed < self._images_expected:
+        while self.heard.images_processed < self._images_expected:
             self._patience.spin(0.02)
             if time.monotonic() > deadline:
-                self.lost_images += self._images_expected - self._images_processed
-                self._images_expected = self._images_processed
+                self.lost_images += self._images_expected - self.heard.images_processed
+                self._images_expected = self.heard.images_processed
 
     def _wait_for_inputs(self) -> None:
         """Until the policy node has all that was sent to it; what was lost is waited for briefly. Messages of several
@@ -381,11 +275,12 @@ class Evaluator(Node):
         deadline = time.monotonic() + _LOST_TIMEOUT_S
         while time.monotonic() < deadline:
             received = json.loads(self._patience.call(self._policy_services["received"], Trigger.Request()).message)
-            if all(received.get(name, -np.inf) >= stamp - 1e-6 for name, stamp in self._sent_to_policy.items()):
+            sent = self._sent_to_policy | self.heard.seen
+            if all(received.get(name, -np.inf) >= stamp - 1e-6 for name, stamp in sent.items()):
                 return
 
     def _wait_for_stamp(self, topic: str, stamp: float, again: Callable[[], None] | None = None) -> None:
-        self._patience.wait(lambda: self._stamps.get(topic, -np.inf) >= stamp, f"topic {topic}", again)
+        self._patience.wait(lambda: self.heard.stamp(topic) >= stamp, f"topic {topic}", again)
 
     def close(self) -> None:
         """Leave the graph."""

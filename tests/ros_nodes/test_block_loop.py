@@ -38,9 +38,9 @@ def episode(tmp_path_factory):
                 loop.node.set_faults(faults)
                 for _ in range(periods):
                     statuses.append(loop.node.tick())
-                    distances.append(loop.node.distance())
+                    distances.append(loop.node.heard.distance())
             loop.node.end_episode()
-            return loop.node.detections()
+            return loop.node.heard.detections()
 
     (detections,) = run_side_by_side(play, 1, folder)
     return statuses[-sum(periods for _, periods in SCHEDULE) :], distances, detections, folder / "recording"
