@@ -16,9 +16,12 @@ from her_robot.evaluation.episodes import Episode, Evaluation
 from her_robot.evaluation.report import write_json
 from her_robot.evaluation.sequential import ERROR, SequentialTest, Verdict, episodes_to_decide
 
+_LINES = 10
+"""How often progress is told where no bar can be drawn, as in a log."""
+
 
 class EpisodeProgress:
-    """A progress bar that counts episodes and successes."""
+    """A progress bar that counts episodes and successes; lines in a log."""
 
     def __init__(self, console: Console, episodes: int, played: int = 0) -> None:
         self._display = Progress(
@@ -33,7 +36,8 @@ class EpisodeProgress:
             transient=True,
         )
         self._task = self._display.add_task("", total=episodes, completed=played, successes=0)
-        self._successes = 0
+        self._console, self._episodes = console, episodes
+        self._before, self._played, self._successes = played, played, 0
 
     def add(self, episode: Episode) -> None:
         """Count one episode."""
@@ -41,8 +45,12 @@ class EpisodeProgress:
 
     def count(self, success: bool) -> None:
         """Count one episode by how it ended."""
-        self._successes += success
+        self._played, self._successes = self._played + 1, self._successes + success
         self._display.update(self._task, advance=1, successes=self._successes)
+        another_part = self._played * _LINES // self._episodes > (self._played - 1) * _LINES // self._episodes
+        if another_part and _LINES <= self._played < self._episodes and not self._console.is_terminal:
+            own = self._played - self._before
+            self._console.print(f"{self._played} of {self._episodes} episodes; reached {self._successes} of {own}")
 
     def __enter__(self) -> "EpisodeProgress":
         self._display.start()
