@@ -71,7 +71,6 @@ class HandController(JointController):
             self._phase, self.steps = "running", 0
             self._springs.start(self._measured_reference())
             self._tendons.start(self.measured.positions)
-            self._nudge.start()
         if self._phase != "running":
             return self.safety.approach(self._home, self.profile.motion.homing_speed)
         self.steps += 1
@@ -96,6 +95,9 @@ class HandController(JointController):
             targets = self._as_trained(joint_targets(self.contract, np.clip(action, -1.0, 1.0), measured.positions))
             here, lead = self._measured_reference(), self.profile.motion.lead
             return self.safety.approach(here + np.clip(targets - here, -lead, lead), speed=1.0)
+
+    def _begin_episode(self) -> None:
+        self._nudge.start()
 
     def _nudged(self, action: np.ndarray, observation: np.ndarray, goal: np.ndarray) -> np.ndarray:
         """The action, and what is added to it where the object has come to a standstill: the policy remembers that as

@@ -137,8 +137,12 @@ class JointController(ABC):
         if paused or goal_distance(contract, goal, self._remembered_goal) > contract.success_threshold:
             self._memory.reset()
             self._remembered_goal = goal
+            self._begin_episode()
         self._last_action = now
         return self._memory
+
+    def _begin_episode(self) -> None:  # noqa: B027, a controller may have nothing else
+        """What else begins anew with what the policy remembers."""
 
     def _gripper_gap(self) -> float | None:
         return None

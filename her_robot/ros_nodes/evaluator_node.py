@@ -280,7 +280,8 @@ class Evaluator(Node):
                 return
 
     def _wait_for_stamp(self, topic: str, stamp: float, again: Callable[[], None] | None = None) -> None:
-        self._patience.wait(lambda: self.heard.stamp(topic) >= stamp, f"topic {topic}", again)
+        heard = self.heard
+        self._patience.wait(lambda: topic in heard.stamps and heard.stamp(topic) >= stamp, f"topic {topic}", again)
 
     def close(self) -> None:
         """Leave the graph."""

@@ -275,11 +275,12 @@ class StillBlock(PerfectHand):
     def __init__(self, goal=(0.5**0.5, 0.0, 0.0, 0.5**0.5), **motion):
         super().__init__(action=np.zeros(20), profile=_plain(**motion), task="hand_block_rotate_z")
         self.goal = np.r_[self.BLOCK, goal]
+        self.rotation = np.eye(3)
         self.targets = []
 
     def tick(self, **changes):
         measured = self.controller.measured
-        measured.observe_object(self.time + PERIOD, FRAME, self.BLOCK, np.eye(3))
+        measured.observe_object(self.time + PERIOD, FRAME, self.BLOCK, self.rotation)
         measured.observe_object_goal(self.time + PERIOD, FRAME, self.goal)
         self.sees_goal = False
         command = super().tick(**changes)
@@ -308,6 +309,20 @@ def test_a_block_is_left_alone(changes):
     hand = StillBlock(**changes)
     for _ in range(100):
         hand.tick()
+    assert len(hand.targets) > 50
+    assert hand.spread() < 0.05
+
+
+def test_a_block_on_its_way_to_another_goal_is_left_alone():
+    """How near it was to the goal before does not count."""
+    hand = StillBlock(goal=(1.0, 0.0, 0.0, 0.0))
+    hand.run_until("running")
+    hand.tick()
+    hand.goal[3:] = 0.0, 0.0, 0.0, 1.0
+    for angle in np.linspace(0.0, 3.0, 60):
+        hand.rotation = rotations.to_matrix(rotations.from_axis_angle(np.array([0.0, 0.0, 1.0]), angle))
+        hand.tick()
+    assert hand.controller.holds == 0
     assert len(hand.targets) > 50
     assert hand.spread() < 0.05
 
