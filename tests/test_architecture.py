@@ -93,7 +93,8 @@ def test_running_a_policy_needs_no_torch():
 
 def test_only_nodes_import_ros():
     users = {name for name in MODULES if {found.partition(".")[0] for found in imports(name, True)} & ROS}
-    shared = {f"her_robot.ros_nodes.{name}" for name in ("conversions", "loop_topics", "patience", "running", "seeing")}
+    parts = ("conversions", "heard", "loop_topics", "patience", "running", "seeing")
+    shared = {f"her_robot.ros_nodes.{name}" for name in parts}
     assert all(name.endswith("_node") for name in users - shared), users
 
 
