@@ -37,7 +37,9 @@ class EpisodeProgress:
         )
         self._task = self._display.add_task("", total=episodes, completed=played, successes=0)
         self._console, self._episodes = console, episodes
-        self._before, self._played, self._successes = played, played, 0
+        self._before = self._played = played
+        self.successes = 0
+        """Of the episodes that were counted here."""
 
     def add(self, episode: Episode) -> None:
         """Count one episode."""
@@ -45,12 +47,12 @@ class EpisodeProgress:
 
     def count(self, success: bool) -> None:
         """Count one episode by how it ended."""
-        self._played, self._successes = self._played + 1, self._successes + success
-        self._display.update(self._task, advance=1, successes=self._successes)
+        self._played, self.successes = self._played + 1, self.successes + success
+        self._display.update(self._task, advance=1, successes=self.successes)
         another_part = self._played * _LINES // self._episodes > (self._played - 1) * _LINES // self._episodes
         if another_part and _LINES <= self._played < self._episodes and not self._console.is_terminal:
             own = self._played - self._before
-            self._console.print(f"{self._played} of {self._episodes} episodes; reached {self._successes} of {own}")
+            self._console.print(f"{self._played} of {self._episodes} episodes; reached {self.successes} of {own}")
 
     def __enter__(self) -> "EpisodeProgress":
         self._display.start()

@@ -110,16 +110,14 @@ def demonstrate_command(
     demonstrator = Demonstrator(task, config or PlannerConfig(), nearer_goals, os.cpu_count() or 1)
     seeds = [number for number in range(seed, seed + episodes) if not demonstration_path(out, number).is_file()]
     console = Console()
-    reached = 0
     try:
         with EpisodeProgress(console, episodes, episodes - len(seeds)) as progress:
             for number in seeds:
                 episode = demonstrator.play(number)
                 save_demonstration(demonstration_path(out, number), task, episode)
-                success = bool(is_success(demonstrator.contract, episode.achieved_goal[0, -1], episode.desired_goal[0]))
-                reached += success
-                progress.count(success)
+                achieved, desired = episode.achieved_goal[0, -1], episode.desired_goal[0]
+                progress.count(bool(is_success(demonstrator.contract, achieved, desired)))
     finally:
         demonstrator.close()
-    console.print(f"{task}: {len(seeds)} episodes played, {reached} of them reached their goal → {out}")
+    console.print(f"{task}: {len(seeds)} episodes played, {progress.successes} of them reached their goal → {out}")
     return 0

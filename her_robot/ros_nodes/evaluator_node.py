@@ -280,8 +280,7 @@ class Evaluator(Node):
                 return
 
     def _wait_for_stamp(self, topic: str, stamp: float, again: Callable[[], None] | None = None) -> None:
-        heard = self.heard
-        self._patience.wait(lambda: topic in heard.stamps and heard.stamp(topic) >= stamp, f"topic {topic}", again)
+        self._patience.wait(lambda: self.heard.stamps.get(topic, -np.inf) >= stamp, f"topic {topic}", again)
 
     def close(self) -> None:
         """Leave the graph."""
