@@ -65,6 +65,9 @@ class HandTimingConfig:
     clock_tolerance: float = 0.15
     """Joint states and poses stamped farther ahead than this were timed by another clock, and are refused [s]."""
 
+    def __post_init__(self) -> None:
+        configuration.require_positive(self)
+
 
 @dataclass(frozen=True)
 class HandMotionConfig:
@@ -86,6 +89,10 @@ class HandMotionConfig:
     """A fingertip's goal farther than this outside of what the fingertip can reach is refused [m]."""
     nudge: NudgeConfig = field(default_factory=NudgeConfig)
     """Of a policy whose object has come to a standstill."""
+
+    def __post_init__(self) -> None:
+        configuration.require_positive(self, "lead", "homing_speed", "homing_tolerance")
+        configuration.require_not_negative(self, "goal_margin")
 
 
 @dataclass(frozen=True)

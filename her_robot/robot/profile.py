@@ -55,8 +55,7 @@ class JointConfig:
     def __post_init__(self) -> None:
         if self.sign not in (1.0, -1.0):
             raise ValueError(f"sign of {self.name} must be 1 or -1, found {self.sign}")
-        if self.velocity <= 0 or self.acceleration <= 0:
-            raise ValueError(f"velocity and acceleration of {self.name} must be above 0")
+        configuration.require_positive(self, "velocity", "acceleration")
         if self.position is not None and self.position[0] >= self.position[1]:
             raise ValueError(f"position limits of {self.name} are {list(self.position)}: low must be below high")
 
@@ -83,9 +82,7 @@ class GripperConfig:
             raise ValueError(
                 f"gripper: closed_gap {self.closed_gap} and open_gap {self.open_gap} must be 0 <= closed < open"
             )
-        for name in ("finger_speed", "gain", "lead"):
-            if not 0.0 < getattr(self, name) < np.inf:
-                raise ValueError(f"gripper: {name} must be above 0, found {getattr(self, name)}")
+        configuration.require_positive(self, "finger_speed", "gain", "lead")
 
 
 @dataclass(frozen=True)
@@ -120,6 +117,9 @@ class TimingConfig:
     clock_tolerance: float = 0.15
     """An input stamped farther ahead than this was timed by another clock, and is refused [s]."""
 
+    def __post_init__(self) -> None:
+        configuration.require_positive(self)
+
 
 @dataclass(frozen=True)
 class WorkspaceConfig:
@@ -137,6 +137,7 @@ class WorkspaceConfig:
     def __post_init__(self) -> None:
         if any(low >= high for low, high in zip(self.low, self.high, strict=True)):
             raise ValueError(f"low {list(self.low)} must be below high {list(self.high)}")
+        configuration.require_not_negative(self, "goal_margin", "table_clearance")
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,9 @@ class MotionConfig:
     """Joint speed of homing, as part of each joint's velocity limit."""
     homing_tolerance: float = 0.02
     """Homing is done when every joint is nearer than this [rad]."""
+
+    def __post_init__(self) -> None:
+        configuration.require_positive(self)
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,9 @@ def test_limits_are_within_the_ranges_of_the_action(profile):
         (lambda data: data.update(home={"FFJ0": 0.1}), "home: the contract has no joint 'FFJ0'"),
         (lambda data: data["model"].update(base_body="robot0:forarm"), "no body 'robot0:forarm'; did you mean"),
         (lambda data: data["model"].update(prefix="rh_"), "no joint 'rh_WRJ1'"),
+        (lambda data: data.update(timing={"object_timeout": 0.0}), "timing: object_timeout must be above 0"),
+        (lambda data: data.update(motion={"lead": -0.35}), "motion: lead must be above 0, found -0.35"),
+        (lambda data: data.update(motion={"goal_margin": -0.1}), "motion: goal_margin must not be negative"),
     ],
 )
 def test_what_does_not_make_a_hand_is_refused_by_name(changed, change, message):

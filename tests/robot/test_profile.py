@@ -142,7 +142,7 @@ def test_values_that_cannot_be(tmp_path):
     with pytest.raises(ConfigurationError, match=r"low .* must be below high"):
         load_profile(path)
     path, _ = _write(tmp_path, joints=[{**data["joints"][0], "velocity": -1.0}, *data["joints"][1:]])
-    with pytest.raises(ConfigurationError, match="must be above 0"):
+    with pytest.raises(ConfigurationError, match="velocity must be above 0, found -1"):
         load_profile(path)
 
 
@@ -158,6 +158,23 @@ def test_values_that_cannot_be(tmp_path):
 def test_impossible_grippers(tmp_path, values, message):
     _, data = _write(tmp_path)
     path, _ = _write(tmp_path, gripper={**data["gripper"], **values})
+    with pytest.raises(ConfigurationError, match=message):
+        load_profile(path)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("timing", {"object_timeout": float("inf")}, "timing: object_timeout must be above 0, found inf"),
+        ("timing", {"joint_states_timeout": 0.0}, "timing: joint_states_timeout must be above 0"),
+        ("motion", {"tracking_tolerance": -0.35}, "motion: tracking_tolerance must be above 0"),
+        ("motion", {"lead": float("nan")}, "motion: lead must be above 0"),
+        ("workspace", {"table_clearance": -0.01}, "workspace: table_clearance must not be negative"),
+    ],
+)
+def test_impossible_limits(tmp_path, section, values, message):
+    _, data = _write(tmp_path)
+    path, _ = _write(tmp_path, **{section: {**data.get(section, {}), **values}})
     with pytest.raises(ConfigurationError, match=message):
         load_profile(path)
 
