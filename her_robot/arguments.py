@@ -147,7 +147,7 @@ def _add_demonstrate(commands) -> None:
     )
     parser.add_argument("task", metavar="TASK", help="such as hand_egg_rotate; `her-robot tasks` lists them")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: demonstrations/TASK")
-    parser.add_argument("--episodes", type=int, default=200, metavar="N", help="default: 200")
+    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="default: 100")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the first episode; default: 0")
     parser.add_argument(
         "--nearer-goals",
