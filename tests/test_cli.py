@@ -100,6 +100,7 @@ def test_robots_and_faults_are_listed(command, name, capsys):
             "unknown randomization preset 'nonne'; did you mean 'none'",
         ),
         (["evaluate", "fetch_reach", "--loop", "ros", "--randomize", "none"], "belong to --loop sim"),
+        (["evaluate", "hand_egg_rotate", "--loop", "ros"], "no simulated robot has this object yet; --loop sim"),
         (
             ["evaluate", "fetch_reach", "--loop", "ros", "--episode-steps", "0", "--report", "REPORT"],
             "--episode-steps is 0",

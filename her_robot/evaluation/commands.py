@@ -93,7 +93,13 @@ def loop_options(options: argparse.Namespace, simulated_robot: str | None = None
         ConfigurationError: an option that cannot be.
     """
     from her_robot.evaluation.loop import LoopOptions
+    from her_robot.sim.simulated_robot import ROBOT_TASKS, has_robot
 
+    if not has_robot(contract_of(options.task).task):
+        raise ConfigurationError(
+            f"{options.task}: no simulated robot has this object yet; --loop sim measures it. In the loop: "
+            f"{', '.join(ROBOT_TASKS)}"
+        )
     if options.randomize or options.video:
         raise ConfigurationError("--randomize and --video belong to --loop sim; --loop ros writes a recording instead")
     return LoopOptions(

@@ -5,8 +5,14 @@ from her_robot.sim.block_hand import BlockHand
 from her_robot.sim.hand_robot import HANDS, ReachingHand, SimulatedHand
 from her_robot.sim.robot import ARMS, SimulatedRobot
 
-ROBOT_TASKS = tuple(task for task in CONTRACTS if not task.startswith(("hand_egg", "hand_pen")))
-"""Tasks that a simulated robot does: there is no egg or pen with markers."""
+
+def has_robot(task: str) -> bool:
+    """Whether a simulated robot does a task: there is no egg or pen with markers."""
+    return not task.startswith(("hand_egg", "hand_pen"))
+
+
+ROBOT_TASKS = tuple(filter(has_robot, CONTRACTS))
+"""Tasks that a simulated robot does, without their options."""
 
 
 def simulated_robot(name: str, task: str, severity: float = 1.0, seed: int = 0) -> SimulatedRobot | SimulatedHand:
