@@ -134,8 +134,7 @@ class HandProfile:
         _check_names("object_home", self.object_home, ACTUATOR_RANGES)
         if not 1.0 < self.coupling_gain < np.inf:
             raise ValueError(f"coupling_gain must be above 1, found {self.coupling_gain}")
-        if not 0.0 <= self.coupling_play < np.inf:
-            raise ValueError(f"coupling_play must not be negative, found {self.coupling_play}")
+        configuration.require_not_negative(self, "coupling_play")
         for name, config in self.joints.items():
             if config.position is None:
                 raise ValueError(f"joints.{name}: position limits are needed; no joint of a hand turns endlessly")
