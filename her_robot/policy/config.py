@@ -21,9 +21,10 @@ class NetworkConfig:
     """Normalise each hidden layer before its ReLU."""
     goal_difference: bool = True
     """Show the networks what is missing to the goal beside observation and goal."""
-    positions: Literal["absolute", "relative"] = "absolute"
+    positions: Literal["absolute", "relative", "reach"] = "absolute"
     """`relative` leaves out the horizontal coordinates of gripper, object and goal, so that what was learnt in one
-    place holds in all: networks then see distances alone. It needs goal_difference."""
+    place holds in all: networks then see distances alone. `reach` leaves out those of object and goal and keeps the
+    gripper's: how fast an arm moves depends on how far out it is. Both need goal_difference."""
     nearest_side: bool = False
     """Name the axes of an object that looks alike from several sides (a block, an egg, a pen), so that they lie nearest
     to the world's: what was learnt with one of them on top holds for all. It needs goal_difference."""
@@ -272,7 +273,7 @@ class TrainConfig:
             if self.sim == "warp" and wanted:
                 raise ValueError(f"{name} is not known to sim=warp yet; leave it out, or set sim=cpu")
         for name, wanted in {
-            "network.positions is relative": self.network.positions == "relative",
+            f"network.positions is {self.network.positions}": self.network.positions != "absolute",
             "network.nearest_side is true": self.network.nearest_side,
         }.items():
             if wanted and not self.network.goal_difference:
@@ -302,7 +303,7 @@ class TrainConfig:
                 f"{self.num_envs * self.steps_of_an_episode}"
             )
         fetch_only = {
-            "network.positions=relative": self.network.positions == "relative",
+            f"network.positions={self.network.positions}": self.network.positions != "absolute",
             "replay.mirrored": self.replay.mirrored,
             "exploration.approach_episodes": self.exploration.approach_episodes > 0.0,
         }

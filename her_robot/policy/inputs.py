@@ -4,7 +4,7 @@ Of the past they see the same, without the goal, and the actions that were taken
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ from her_robot.contract.symmetry import show_nearest_side, sides_of
 from her_robot.policy.config import NetworkConfig, NormalizerConfig
 from her_robot.policy.normalizer import Normalizer
 
-_POSITIONS = ("grip_pos", "object_pos")
-"""Terms whose first two numbers say where something is on the plane."""
+_UNSEEN = {"absolute": (), "relative": ("grip_pos", "object_pos", "goal"), "reach": ("object_pos", "goal")}
+"""Of what the networks do not see the place on the plane, by `network.positions`: observed terms, or the goal."""
 
 
 Past = tuple[Tensor, Tensor]
@@ -57,8 +57,7 @@ class Inputs:
         self.normalizers = {name: Normalizer(size, normalizer, device) for name, size in sizes.items()}
         self.columns = np.arange(sum(sizes.values()))
         """Which numbers of all that are the networks see."""
-        if network.positions == "relative":
-            self.columns = np.setdiff1d(self.columns, _horizontal(contract))
+        self.columns = np.setdiff1d(self.columns, _horizontal(contract, _UNSEEN[network.positions]))
         self._columns = torch.from_numpy(self.columns).to(device)
         of_goal = np.arange(sizes["goal"]) + sizes["observation"]
         self.past_columns = np.setdiff1d(self.columns, of_goal)
@@ -168,7 +167,9 @@ def _runs(columns: np.ndarray, sizes: Mapping[str, int]) -> list[tuple[str, slic
     return runs
 
 
-def _horizontal(contract: Contract) -> list[int]:
-    """Indices, in observation and goal, of the horizontal coordinates of positions."""
-    starts = [term_slice(contract, term.name).start for term in contract.observation if term.name in _POSITIONS]
-    return [start + axis for start in (*starts, contract.observation_size) for axis in (0, 1)]
+def _horizontal(contract: Contract, names: Sequence[str]) -> list[int]:
+    """Indices, in observation and goal, of the horizontal coordinates of some terms, or of the `goal`."""
+    starts = [term_slice(contract, term.name).start for term in contract.observation if term.name in names]
+    if "goal" in names:
+        starts.append(contract.observation_size)
+    return [start + axis for start in starts for axis in (0, 1)]

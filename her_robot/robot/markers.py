@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from her_robot.configuration import require_positive
 from her_robot.errors import UnknownNameError
 
 FACES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
@@ -68,10 +69,10 @@ class ObjectMarkers:
         return dict(enumerate(places, self.faces[face]))
 
     def __post_init__(self) -> None:
-        if self.height is not None and not self.height > 0:
-            raise ValueError(f"height must be above 0, found {self.height}")
-        if self.height is not None and set(self.faces) != {"top"}:
-            raise ValueError(f"faces: a puck has a marker on its top alone, found {', '.join(self.faces)}")
+        if self.height is not None:
+            require_positive(self, "height")
+            if set(self.faces) != {"top"}:
+                raise ValueError(f"faces: a puck has a marker on its top alone, found {', '.join(self.faces)}")
         if self.markers_per_edge < 1:
             raise ValueError(f"markers_per_edge must be at least 1, found {self.markers_per_edge}")
         if self.markers_per_edge == 1:

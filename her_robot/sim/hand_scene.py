@@ -83,9 +83,7 @@ class HandSceneConfig:
     """Sliding friction of fingers, palm and object, as a factor on Gymnasium-Robotics'."""
 
     def __post_init__(self) -> None:
-        for name in ("object_mass", "friction"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must be above 0, found {getattr(self, name)}")
+        require_positive(self, "object_mass", "friction")
 
     def servo(self, joint: str) -> HandServoConfig:
         """The servo of a joint, by its name in the contract."""

@@ -60,6 +60,23 @@ def test_relative_inputs_do_not_change_when_everything_moves(task):
     assert not torch.equal(inputs(observation, goal), inputs(observation, moved_goal))
 
 
+@pytest.mark.parametrize("task", FETCH_CONTRACTS)
+def test_reach_keeps_where_the_gripper_is_and_leaves_out_the_rest(task):
+    contract, inputs, observation = _inputs(task, positions="reach")
+    _, relative, _ = _inputs(task, positions="relative")
+    goal = torch.randn(6, 3)
+    assert inputs.size == relative.size + 2
+    moved = observation.clone()
+    moved[:, term_slice(contract, "grip_pos").start] += 0.1
+    assert not torch.equal(inputs(observation, goal), inputs(moved, goal))
+    if contract.has_object:
+        # Object and goal moved alike: what is missing stays, and the gripper's place tells of nothing else.
+        moved, moved_goal = observation.clone(), goal + torch.tensor([0.3, -0.2, 0.0])
+        start = term_slice(contract, "object_pos").start
+        moved[:, start : start + 2] += torch.tensor([0.3, -0.2])
+        torch.testing.assert_close(inputs(observation, goal), inputs(moved, moved_goal))
+
+
 def test_a_snapshot_stays_as_it_is():
     _, inputs, observation = _inputs()
     goal, snapshot = torch.randn(6, 3), inputs.snapshot()
