@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import mujoco
 import numpy as np
@@ -38,11 +39,9 @@ class HandSimulation(BatchedSimulation):
         return self._readings.state()
 
     def _begin(self, row: int, rng: np.random.Generator, start: Start) -> np.ndarray:
-        if start != NOMINAL_START:
-            raise ConfigurationError(
-                f"{self.contract.task} has no table, no gripper and no heading of the object to randomise"
-            )
-        return self.rows[row].begin(rng)
+        if start != replace(NOMINAL_START, object_yaw=start.object_yaw):
+            raise ConfigurationError(f"{self.contract.task} has no table and no gripper to randomise")
+        return self.rows[row].begin(rng, start.object_yaw)
 
     def _step(self, actions: np.ndarray, substeps: Sequence[int]) -> None:
         targets = joint_targets(self._task.contract, actions, self._readings.joint_position)
@@ -112,13 +111,13 @@ class HandRow(Row):
         # Nothing depends on what sensors measure but the readings after a step.
         model.opt.disableflags |= NO_SENSORS
 
-    def begin(self, rng: np.random.Generator) -> np.ndarray:
-        """Begin an episode, and return its desired goal."""
+    def begin(self, rng: np.random.Generator, object_yaw: float = 0.0) -> np.ndarray:
+        """Begin an episode with the object turned by so much about world z [rad], and return its desired goal."""
         self._restore()
         if isinstance(self._task, HandReachTask):
             goal = self._task.sample_goal(rng)
         else:
-            while not self._settle(self._task, self._task.sample_pose(rng)):
+            while not self._settle(self._task, self._task.sample_pose(rng, object_yaw)):
                 pass
             goal = self._task.sample_goal(rng, self._object_pose[:3])
         self._update()

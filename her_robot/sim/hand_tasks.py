@@ -58,11 +58,13 @@ class HandObjectTask(Task):
     initial_pose: np.ndarray
     """Of the object, before it is turned, (7,)."""
 
-    def sample_pose(self, rng: np.random.Generator) -> np.ndarray:
-        """Where the object is put down at the start of an episode, (7,)."""
+    def sample_pose(self, rng: np.random.Generator, yaw: float = 0.0) -> np.ndarray:
+        """Where an object is put down at the start of an episode, turned by `yaw` about world z [rad] besides, (7,)."""
         position, quaternion = self.initial_pose[:3], self.initial_pose[3:]
         if self.random_initial_rotation:
             quaternion = rotations.multiply(quaternion, self._sample_rotation(rng))
+        if yaw:
+            quaternion = rotations.multiply(rotations.from_axis_angle(_Z_AXIS, np.float64(yaw)), quaternion)
         position = position + rng.normal(size=3, scale=0.005)
         return np.concatenate([position, _normalized(quaternion)])
 

@@ -6,6 +6,7 @@ from gymnasium.utils import seeding
 from step_parity import assert_episode_agrees
 
 from her_robot import contract as contracts
+from her_robot import rotations
 from her_robot.contract import HAND_CONTRACTS, joint_targets
 from her_robot.contract.hand import ACTUATOR_RANGES
 from her_robot.errors import ConfigurationError, UnknownNameError
@@ -68,6 +69,17 @@ def test_an_object_that_is_dropped_is_put_down_again():
         _begin(simulation, seed)
         settled.append(simulation.state().object.position[0, 2])
     assert min(settled) > task.contract.lost_height
+
+
+def test_a_pen_that_is_put_down_the_other_way_round_points_there():
+    """Gymnasium-Robotics puts every pen down alike."""
+    simulation = HandSimulation(hand_task("hand_pen_rotate"), num_envs=2)
+    rngs = [np.random.default_rng(0), np.random.default_rng(0)]
+    simulation.begin([0, 1], rngs, [Start(), Start(object_yaw=np.pi)])
+    tips = rotations.to_matrix(simulation.state().object.quaternion)[..., 2]
+    assert np.arctan2(tips[0, 1], tips[0, 0]) == pytest.approx(0.48, abs=0.05)
+    assert np.arctan2(tips[1, 1], tips[1, 0]) == pytest.approx(0.48 - np.pi, abs=0.3), "it has come to rest since"
+    assert np.all(np.abs(tips[:, 2]) < 0.4), "both lie"
 
 
 def test_actions_are_clipped_and_checked():

@@ -42,15 +42,13 @@ class WarpHandSimulation(WarpSimulation):
         self._readings = self._read()
 
     def begin(self, rows: Tensor, rngs: Sequence[np.random.Generator], starts: Starts) -> Tensor:
-        if any(bool((values != 0).any()) for values in starts):
-            raise ConfigurationError(
-                f"{self.contract.task} has no table, no gripper and no heading of the object to randomise"
-            )
+        if bool((starts.rise != 0).any()) or bool((starts.finger_gap != 0).any()):
+            raise ConfigurationError(f"{self.contract.task} has no table and no gripper to randomise")
         self.worlds.restore(self._mask(rows))
         if isinstance(self._task, HandReachTask):
             goals = [self._task.sample_goal(rng) for rng in rngs]
         else:
-            self._settle(self._task, rows, rngs)
+            self._settle(self._task, rows, rngs, starts.object_yaw)
             rest = self._qpos[rows, self._object_qpos : self._object_qpos + 3].cpu().numpy().astype(np.float64)
             goals = [self._task.sample_goal(rng, position) for rng, position in zip(rngs, rest, strict=True)]
         self._read_rows(rows)
@@ -79,16 +77,16 @@ class WarpHandSimulation(WarpSimulation):
         self._control[:] = joint_targets(self._task.contract, actions, self._qpos[:, : len(JOINTS)])
         self.worlds.step(self._task.substeps)
 
-    def _settle(self, task: HandObjectTask, rows: Tensor, rngs: Sequence[np.random.Generator]) -> None:
+    def _settle(self, task: HandObjectTask, rows: Tensor, rngs: Sequence[np.random.Generator], yaws: Tensor) -> None:
         """Put the objects of some worlds down and let them come to rest; again where one does not lie on the palm.
 
         Of an attempt before, the solver's warm start remains, as it does in Gymnasium-Robotics.
         """
-        waiting = dict(zip(rows.tolist(), rngs, strict=True))
+        waiting = dict(zip(rows.tolist(), zip(rngs, yaws.tolist(), strict=True), strict=True))
         middle = torch.zeros(self.num_envs, self.contract.action_size, device=self.device)
         while waiting:
             falling = torch.tensor(list(waiting), device=self.device)
-            poses = self._on_device([task.sample_pose(rng) for rng in waiting.values()])
+            poses = self._on_device([task.sample_pose(rng, yaw) for rng, yaw in waiting.values()])
             with self.worlds.only(self._mask(falling)):
                 self.worlds.restore(self._mask(falling), ("time", "qpos", "qvel"))
                 self._qpos[falling, self._object_qpos : self._object_qpos + 7] = poses
@@ -97,7 +95,7 @@ class WarpHandSimulation(WarpSimulation):
                 self.worlds.update_kinematics()
                 height = self._site_position[falling, self._object_center, 2]
             lies = (height > task.contract.lost_height).tolist()
-            waiting = {row: rng for (row, rng), there in zip(waiting.items(), lies, strict=True) if not there}
+            waiting = {row: start for (row, start), there in zip(waiting.items(), lies, strict=True) if not there}
 
     def _read(self) -> dict[str, Tensor]:
         found = {

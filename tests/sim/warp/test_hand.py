@@ -110,9 +110,18 @@ def test_an_episode_that_begins_leaves_the_other_worlds_alone(settled):
     assert (after.object.position[1, 2] > simulation.contract.lost_height).all()
 
 
-def test_a_heading_of_the_object_is_refused(settled):
-    with pytest.raises(ConfigurationError, match="no heading of the object"):
-        settled[1].begin(torch.arange(2), _rngs(0, 1), Starts(torch.full((2,), 0.1), torch.zeros(2), torch.zeros(2)))
+def test_a_higher_table_is_refused(settled):
+    with pytest.raises(ConfigurationError, match="no table"):
+        settled[1].begin(torch.arange(2), _rngs(0, 1), Starts(torch.zeros(2), torch.full((2,), 0.1), torch.zeros(2)))
+
+
+def test_objects_that_are_turned_come_to_rest_where_they_do_on_the_cpu():
+    task = hand_task("hand_pen_rotate")
+    native, simulation = HandSimulation(task, 2, 1), WarpHandSimulation(task, 2, "cpu")
+    yaws = torch.tensor([0.0, 2.0])
+    native.begin([0, 1], _rngs(0, 1), [Start(object_yaw=yaw) for yaw in yaws.tolist()])
+    simulation.begin(torch.arange(2), _rngs(0, 1), Starts(yaws, torch.zeros(2), torch.zeros(2)))
+    _assert_near(simulation.state(), native.state(), position=1e-4, velocity=5e-3)
 
 
 def test_an_episode_with_randomised_sensors_and_actuators():
