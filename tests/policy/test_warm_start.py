@@ -39,7 +39,7 @@ def test_it_acts_as_the_bundle_does(tmp_path, shipped, algorithm, averaged):
 
 
 def test_the_actor_waits_for_its_critics_and_sees_what_it_saw(tmp_path):
-    trainer = _trainer(tmp_path, "critics_first=30", "total_steps=1600")
+    trainer = _trainer(tmp_path, "agent.algorithm=ddpg", "critics_first=30", "total_steps=1600")
     begun, moved = trainer.learner.agent.state(), {}
     means = {name: normalizer.mean.clone() for name, normalizer in trainer.learner.inputs.normalizers.items()}
     for progress in trainer.run():
@@ -84,7 +84,7 @@ def test_warm_up_is_played_by_the_policy(tmp_path):
 def test_a_policy_of_other_networks_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match=r"other networks.*--set network.hidden_sizes=\[256,256,256\]$"):
         _trainer(tmp_path, "network.hidden_sizes=[16]")
-    with pytest.raises(ConfigurationError, match=r'network\.positions="relative"'):
+    with pytest.raises(ConfigurationError, match=r'network\.positions="reach"'):
         _trainer(tmp_path, "network.positions=absolute")
     with pytest.raises(ConfigurationError, match=r"network\.history=0"):
         _trainer(tmp_path, "network.history=2")
