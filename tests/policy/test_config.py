@@ -53,7 +53,12 @@ def test_a_guide_only_where_there_is_one():
 
 @pytest.mark.parametrize(
     "override",
-    ["network.positions=relative", "replay.mirrored=true", "exploration.approach_episodes=0.5"],
+    [
+        "network.positions=relative",
+        "network.positions=reach",
+        "replay.mirrored=true",
+        "exploration.approach_episodes=0.5",
+    ],
 )
 def test_what_knows_a_table_is_refused_for_the_hand(override):
     with pytest.raises(ConfigurationError, match=r"is for a gripper at a table, and hand_block is a task of the hand"):
@@ -65,6 +70,7 @@ def test_what_knows_a_table_is_refused_for_the_hand(override):
     [
         ("hand_reach", ["network.nearest_side=true"], r"is for an object that .*; hand_reach has none"),
         ("hand_block", ["network.nearest_side=true", "network.goal_difference=false"], r"goal_difference must be true"),
+        ("fetch_slide", ["network.goal_difference=false"], r"positions is reach: network.goal_difference must be true"),
         ("hand_reach", ["agent.imitation=1", "agent.imitation_of=guide"], r"hand_reach has no guide"),
         (
             "hand_reach",
