@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import mujoco
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from her_robot.contract import HandObjectState, HandState, joint_targets
 from her_robot.contract.hand import FINGERTIPS, JOINTS
 from her_robot.errors import ConfigurationError
-from her_robot.sim.batched import NOMINAL_START, BatchedSimulation, Row, Start, initial_state
+from her_robot.sim.batched import BatchedSimulation, Row, Start, initial_state
 from her_robot.sim.hand_tasks import HandObjectTask, HandReachTask, HandTask
 
 SETTLING_PERIODS = 10
@@ -39,8 +38,10 @@ class HandSimulation(BatchedSimulation):
         return self._readings.state()
 
     def _begin(self, row: int, rng: np.random.Generator, start: Start) -> np.ndarray:
-        if start != replace(NOMINAL_START, object_yaw=start.object_yaw):
+        if start.rise or start.finger_gap:
             raise ConfigurationError(f"{self.contract.task} has no table and no gripper to randomise")
+        if start.object_yaw and not self.contract.has_object:
+            raise ConfigurationError(f"{self.contract.task} has no heading of the object to randomise")
         return self.rows[row].begin(rng, start.object_yaw)
 
     def _step(self, actions: np.ndarray, substeps: Sequence[int]) -> None:

@@ -95,6 +95,8 @@ def test_what_the_hand_has_not_is_refused():
     simulation = HandSimulation(hand_task("hand_reach"), num_envs=1)
     with pytest.raises(ConfigurationError, match="hand_reach has no table"):
         simulation.begin([0], [np.random.default_rng(0)], [Start(rise=0.01)])
+    with pytest.raises(ConfigurationError, match="no heading of the object"):
+        simulation.begin([0], [np.random.default_rng(0)], [Start(object_yaw=0.1)])
     with pytest.raises(UnknownNameError, match="unknown task of the hand 'fetch_push'"):
         hand_task("fetch_push")
 

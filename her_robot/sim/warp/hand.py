@@ -44,6 +44,8 @@ class WarpHandSimulation(WarpSimulation):
     def begin(self, rows: Tensor, rngs: Sequence[np.random.Generator], starts: Starts) -> Tensor:
         if bool((starts.rise != 0).any()) or bool((starts.finger_gap != 0).any()):
             raise ConfigurationError(f"{self.contract.task} has no table and no gripper to randomise")
+        if bool((starts.object_yaw != 0).any()) and not self.contract.has_object:
+            raise ConfigurationError(f"{self.contract.task} has no heading of the object to randomise")
         self.worlds.restore(self._mask(rows))
         if isinstance(self._task, HandReachTask):
             goals = [self._task.sample_goal(rng) for rng in rngs]

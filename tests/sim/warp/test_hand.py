@@ -115,6 +115,12 @@ def test_a_higher_table_is_refused(settled):
         settled[1].begin(torch.arange(2), _rngs(0, 1), Starts(torch.zeros(2), torch.full((2,), 0.1), torch.zeros(2)))
 
 
+def test_a_heading_without_an_object_is_refused():
+    simulation = WarpHandSimulation(hand_task("hand_reach"), 1, "cpu")
+    with pytest.raises(ConfigurationError, match="no heading of the object"):
+        simulation.begin(torch.arange(1), _rngs(0), Starts(torch.full((1,), 0.1), torch.zeros(1), torch.zeros(1)))
+
+
 def test_objects_that_are_turned_come_to_rest_where_they_do_on_the_cpu():
     task = hand_task("hand_pen_rotate")
     native, simulation = HandSimulation(task, 2, 1), WarpHandSimulation(task, 2, "cpu")
