@@ -74,6 +74,22 @@ def test_the_fingers_lift_the_block_hold_it_and_let_it_go():
     robot.close()
 
 
+def test_the_fingers_lift_what_a_fetch_may_carry():
+    """Its payload is 6 kg; 5 kg, slowly, with what a controller commands."""
+    robot = SimulatedRobot(replace(NO_DELAY, scene=replace(NO_DELAY.scene, object_mass=5.0)), "fetch_pick_and_place", 0)
+    kinematics, grip = Kinematics(robot.profile), robot.profile.gripper
+    block = robot.ground_truth().object_position
+    assert block is not None
+    robot.command_gripper(grip.open_gap)
+    lead(robot, kinematics, block + [0.0, 0.0, 0.15])
+    lead(robot, kinematics, block + [0.0, 0.0, 0.005])
+    robot.command_gripper(0.05 - grip.lead)
+    robot.step(1.0)
+    lead(robot, kinematics, block + [0.0, 0.0, 0.2])
+    assert robot.ground_truth().achieved_goal[2] > block[2] + 0.17
+    robot.close()
+
+
 def test_what_is_between_the_fingers_stops_them_with_the_largest_force():
     scene = replace(NO_DELAY.scene, finger_force=15.0)
     robot = SimulatedRobot(replace(NO_DELAY, scene=scene), "fetch_pick_and_place", 0)
