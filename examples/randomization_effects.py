@@ -2,6 +2,7 @@
 
     python examples/randomization_effects.py fetch_push --preset peng2017
     python examples/randomization_effects.py hand_reach --preset dactyl --policy DIR
+    python examples/randomization_effects.py fetch_push --preset robot_late --episode-steps 100 --split actuation
 
 Of the Fetch it is also shown what each does by itself: the policy's actions of nominal episodes are played again, and
 motions are compared. What has been measured is kept in `effects.json` and not measured again, so it can be interrupted
@@ -11,12 +12,14 @@ at any time. Written are `table.md` and `success.png`, with 95 % Wilson interval
 import argparse
 import io
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
 from matplotlib.figure import Figure
 
 from her_robot.configuration import to_mapping, write_atomically
@@ -28,6 +31,7 @@ from her_robot.policy.bundle import PolicyBundle, shipped_bundle
 from her_robot.sim.goal_env import BatchedGoalEnv
 
 NOTHING, ALL = "nothing", "all"
+SECTIONS = ("actuation", "sensing", "timing", "pushes")
 _COLORS = {"alone": "#2a6f97", "all_but": "#c1666b"}
 
 
@@ -52,6 +56,10 @@ def main() -> None:
     parser.add_argument("--preset", default="peng2017", help="default: peng2017")
     parser.add_argument("--policy", type=Path, help="policy bundle; default: the shipped one")
     parser.add_argument("--episodes", type=int, default=100, help="of each row; default: 100")
+    parser.add_argument("--episode-steps", type=int, help="control periods; default: as many as the task has")
+    parser.add_argument(
+        "--split", choices=SECTIONS, nargs="*", default=[], help="sections of which each field has a row of its own"
+    )
     parser.add_argument("--out", type=Path, help="default: reports/effects-TASK-PRESET")
     options = parser.parse_args()
     policy = PolicyBundle.load(options.policy or shipped_bundle(options.task), options.task)
@@ -61,14 +69,16 @@ def main() -> None:
         "task": options.task,
         "policy": str(policy.path),
         "episodes": options.episodes,
+        "episode_steps": options.episode_steps or policy.contract.episode_steps,
         "preset": to_mapping(preset),
     }
     rows = read_rows(directory / "effects.json", setting)
-    nominal = play(policy, None, options.episodes)
+    play_all = partial(play, policy, episodes=options.episodes, steps=setting["episode_steps"])
+    nominal = play_all(None)
     rows[NOTHING] = {"alone": nominal.successes}
-    for name, part in parts(preset):
+    for name, part in parts(preset, options.split):
         if name not in rows:
-            rows[name] = measure(policy, part, without(preset, name), options.episodes, nominal)
+            rows[name] = measure(play_all, part, without(preset, name), nominal)
         write_atomically(directory / "effects.json", json.dumps({"setting": setting, "rows": rows}, indent=2))
         write_atomically(directory / "table.md", table(rows, options.episodes))
         write_atomically(directory / "success.png", plot(rows, options.episodes))
@@ -91,28 +101,34 @@ def read_rows(path: Path, setting: Mapping[str, Any]) -> dict[str, dict[str, flo
 
 
 def measure(
-    policy: PolicyBundle, part: RandomizationPreset, rest: RandomizationPreset | None, episodes: int, nominal: Motion
+    play_all: Callable[..., Motion], part: RandomizationPreset, rest: RandomizationPreset | None, nominal: Motion
 ) -> dict[str, float]:
     """One row: successes with a part alone and with the rest; of the Fetch, how far motions differ [mm]."""
-    row: dict[str, float] = {"alone": play(policy, part, episodes).successes}
+    row: dict[str, float] = {"alone": play_all(part).successes}
     if rest is not None:
-        row["all_but"] = play(policy, rest, episodes).successes
+        row["all_but"] = play_all(rest).successes
     if nominal.grip.size:
-        again = play(policy, part, episodes, nominal.actions)
+        again = play_all(part, actions=nominal.actions)
         grip = np.linalg.norm(again.grip - nominal.grip, axis=2).max(axis=0)
         moved = np.linalg.norm((again.achieved - nominal.achieved)[:, :2], axis=1)
         row |= {"grip_mm": 1000 * float(np.median(grip)), "object_mm": 1000 * float(np.median(moved))}
     return row
 
 
-def parts(preset: RandomizationPreset) -> Iterator[tuple[str, RandomizationPreset]]:
-    """Each entry of a preset's physics and each other section alone, then all, without nominal episodes."""
+def parts(preset: RandomizationPreset, split: Collection[str] = ()) -> Iterator[tuple[str, RandomizationPreset]]:
+    """Each entry of a preset's physics and each other section alone, and each field of those to split, then all,
+    without nominal episodes."""
     nothing = RandomizationPreset(nominal_fraction=0.0)
     for name, variation in preset.physics.items():
         yield f"physics.{name}", replace(nothing, physics={name: variation})
-    for section in ("object_yaw", "actuation", "sensing", "timing", "pushes"):
-        if (value := getattr(preset, section)) != getattr(nothing, section):
-            yield section, replace(nothing, **{section: value})
+    for section in ("object_yaw", "finger_gap", *SECTIONS):
+        value, default = getattr(preset, section), getattr(nothing, section)
+        if value == default:
+            continue
+        yield section, replace(nothing, **{section: value})
+        for field in fields(value) if section in split else ():
+            if (entry := getattr(value, field.name)) != getattr(default, field.name):
+                yield f"{section}.{field.name}", replace(nothing, **{section: replace(default, **{field.name: entry})})
     yield ALL, replace(preset, nominal_fraction=0.0)
 
 
@@ -121,29 +137,35 @@ def without(preset: RandomizationPreset, name: str) -> RandomizationPreset | Non
     if name == ALL:
         return None
     section, _, entry = name.partition(".")
-    rest = {key: value for key, value in preset.physics.items() if key != entry}
-    change = {"physics": rest} if entry else {section: getattr(RandomizationPreset(), section)}
-    return replace(preset, nominal_fraction=0.0, **change)
+    whole, nothing = getattr(preset, section), getattr(RandomizationPreset(), section)
+    if section == "physics":
+        rest: Any = {key: value for key, value in whole.items() if key != entry}
+    else:
+        rest = replace(whole, **{entry: getattr(nothing, entry)}) if entry else nothing
+    return replace(preset, nominal_fraction=0.0, **{section: rest})
 
 
 def play(
-    policy: PolicyBundle, preset: RandomizationPreset | None, episodes: int, actions: np.ndarray | None = None
+    policy: PolicyBundle,
+    preset: RandomizationPreset | None,
+    episodes: int,
+    steps: int,
+    actions: np.ndarray | None = None,
 ) -> Motion:
-    """Episodes with the seeds 0, 1, ...; with `actions` (steps, episodes, action_size), whatever the policy would
-    do."""
-    env = BatchedGoalEnv(policy.contract.task, episodes, randomization=preset)
+    """Episodes of so many steps with the seeds 0, 1, ...; with `actions` (steps, episodes, action_size), whatever the
+    policy would do."""
+    task = policy.contract.task
+    env = BatchedGoalEnv(task, episodes, randomization=preset, autoreset_mode=AutoresetMode.DISABLED)
     observation, info = env.reset(seed=0)
     memory, taken, grip = policy.memory(), [], []
-    for step in range(policy.contract.episode_steps):
+    for step in range(steps):
         own = policy.act(observation["observation"], observation["desired_goal"], memory)
         taken.append(own if actions is None else actions[step])
-        observation, _, _, truncated, info = env.step(taken[-1])
-        # An environment that has ended an episode begins another; the gripper would be back at its start.
-        if not truncated.any() and isinstance(state := env.simulation.state(), RobotState):
+        observation, _, _, _, info = env.step(taken[-1])
+        if isinstance(state := env.simulation.state(), RobotState):
             grip.append(state.grip_position)
     env.close()
-    achieved = info["final_obs"]["achieved_goal"]
-    return Motion(np.array(taken), np.array(grip), achieved, int(info["is_success"].sum()))
+    return Motion(np.array(taken), np.array(grip), observation["achieved_goal"], int(info["is_success"].sum()))
 
 
 def table(rows: Mapping[str, Mapping[str, float]], episodes: int) -> str:

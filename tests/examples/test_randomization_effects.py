@@ -1,12 +1,14 @@
 """What one parameter does by itself is told apart from what another does, and what is measured is kept."""
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from her_robot.domain_rand.actuation import ActuationConfig
 from her_robot.domain_rand.preset import load_preset
 from her_robot.errors import HerRobotError
 from her_robot.policy.bundle import PolicyBundle, shipped_bundle
@@ -16,10 +18,10 @@ example = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "exam
 
 def test_every_entry_of_peng_but_noise_changes_the_motion():
     policy = PolicyBundle.load(shipped_bundle("fetch_push"), "fetch_push")
-    nominal = example.play(policy, None, 4)
+    nominal = example.play(policy, None, 4, 50)
     changes = {}
     for name, part in example.parts(load_preset("peng2017")):
-        again = example.play(policy, part, 4, nominal.actions)
+        again = example.play(policy, part, 4, 50, nominal.actions)
         changes[name] = np.abs(again.grip - nominal.grip).max()
     assert changes.pop("sensing") == 0.0
     assert len(changes) == 9
@@ -40,6 +42,17 @@ def test_a_part_and_the_rest_make_the_whole(name):
             whole = getattr(preset, section)
             nothing = getattr(type(preset)(), section)
             assert {str(getattr(part, section)), str(getattr(rest, section))} == {str(whole), str(nothing)}
+
+
+def test_fields_of_a_section_have_rows_of_their_own():
+    preset = load_preset("robot_late_pick")
+    found = dict(example.parts(preset, ["actuation"]))
+    assert {"object_yaw", "finger_gap", "actuation", "actuation.delay_steps", "actuation.finger_lag"} <= found.keys()
+    assert "actuation.loss" not in found
+    alone, rest = found["actuation.delay_steps"], example.without(preset, "actuation.delay_steps")
+    assert alone.actuation == replace(ActuationConfig(), delay_steps=preset.actuation.delay_steps)
+    assert rest.actuation == replace(preset.actuation, delay_steps=(0, 0))
+    assert (rest.sensing, rest.physics) == (preset.sensing, preset.physics)
 
 
 def test_a_table_has_wilson_intervals():
