@@ -95,7 +95,7 @@ def read_rows(path: Path, setting: Mapping[str, Any]) -> dict[str, dict[str, flo
         return {}
     kept = json.loads(path.read_text(encoding="utf-8"))
     for name, value in json.loads(json.dumps(setting)).items():
-        if kept["setting"][name] != value:
+        if kept["setting"].get(name) != value:
             raise HerRobotError(f"{path} was measured with another {name}; choose another --out")
     return kept["rows"]
 
