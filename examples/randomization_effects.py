@@ -191,8 +191,7 @@ def plot(rows: Mapping[str, Mapping[str, float]], episodes: int) -> bytes:
         places, successes = np.array(found).T
         low, high = np.array([wilson_interval(int(count), episodes) for count in successes]).T
         rate = successes / episodes
-        # Rounding must not put an end of the interval on the other side of the rate.
-        errors = np.maximum([rate - low, high - rate], 0.0)
+        errors = [rate - low, high - rate]
         label = column.replace("all_but", "all but it")
         axes.barh(places + offset, rate, 0.4, xerr=errors, color=color, label=label, capsize=2)
     axes.set_yticks(range(len(rows)), list(rows))

@@ -24,7 +24,8 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     shrink = 1.0 + _Z_95**2 / trials
     center = (rate + _Z_95**2 / (2 * trials)) / shrink
     half_width = _Z_95 * sqrt(rate * (1 - rate) / trials + _Z_95**2 / (4 * trials**2)) / shrink
-    return max(0.0, center - half_width), min(1.0, center + half_width)
+    # Rounding must not put an end of the interval on the other side of the rate: that of 400 in 400 would be below 1.
+    return min(rate, max(0.0, center - half_width)), max(rate, min(1.0, center + half_width))
 
 
 @dataclass(frozen=True)

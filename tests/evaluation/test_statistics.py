@@ -37,6 +37,12 @@ def test_symmetry_and_bounds():
     assert low == pytest.approx(1.0 - wilson_interval(0, 20)[1])
 
 
+def test_the_rate_lies_within_whatever_rounding_does():
+    for trials in range(1, 501):
+        assert wilson_interval(0, trials)[0] == 0.0
+        assert wilson_interval(trials, trials)[1] == 1.0
+
+
 @pytest.mark.parametrize(("successes", "trials"), [(0, 0), (3, 2), (-1, 2)])
 def test_impossible_counts(successes, trials):
     with pytest.raises(ValueError, match="successes of"):
