@@ -29,6 +29,15 @@ def gap(robot: SimulatedRobot) -> float:
     return sum(measured.positions[measured.names.index(name)] for name in robot.profile.gripper.joints)
 
 
+def come_down_around(robot: SimulatedRobot, kinematics: Kinematics, block: np.ndarray) -> None:
+    """Open the fingers above a block at (3,) [m], world frame, and bring them to both of its sides."""
+    open_gap = robot.profile.gripper.open_gap
+    robot.command_gripper(open_gap)
+    lead(robot, kinematics, block + [0.0, 0.0, 0.15])
+    assert gap(robot) == pytest.approx(open_gap, abs=2e-3)
+    lead(robot, kinematics, block + [0.0, 0.0, 0.005])
+
+
 def test_pushing_with_the_closed_fingers_moves_the_object(robot):
     """The tool goes behind the object, down, and 14 cm ahead; the object goes along and stays flat on the table."""
     kinematics = Kinematics(robot.profile)
@@ -54,10 +63,7 @@ def test_the_fingers_lift_the_block_hold_it_and_let_it_go():
     kinematics, grip = Kinematics(robot.profile), robot.profile.gripper
     block = robot.ground_truth().object_position
     assert block is not None
-    robot.command_gripper(grip.open_gap)
-    lead(robot, kinematics, block + [0.0, 0.0, 0.15])
-    assert gap(robot) == pytest.approx(grip.open_gap, abs=2e-3)
-    lead(robot, kinematics, block + [0.0, 0.0, 0.005])
+    come_down_around(robot, kinematics, block)
     robot.command_gripper(0.05 - grip.lead)
     robot.step(0.5)
     assert gap(robot) == pytest.approx(0.049, abs=0.003)
@@ -80,9 +86,7 @@ def test_the_fingers_lift_what_a_fetch_may_carry():
     kinematics, grip = Kinematics(robot.profile), robot.profile.gripper
     block = robot.ground_truth().object_position
     assert block is not None
-    robot.command_gripper(grip.open_gap)
-    lead(robot, kinematics, block + [0.0, 0.0, 0.15])
-    lead(robot, kinematics, block + [0.0, 0.0, 0.005])
+    come_down_around(robot, kinematics, block)
     robot.command_gripper(0.05 - grip.lead)
     robot.step(1.0)
     lead(robot, kinematics, block + [0.0, 0.0, 0.2])
@@ -96,9 +100,7 @@ def test_what_is_between_the_fingers_stops_them_with_the_largest_force():
     block = robot.ground_truth().object_position
     assert block is not None
     kinematics = Kinematics(robot.profile)
-    robot.command_gripper(0.1)
-    lead(robot, kinematics, block + [0.0, 0.0, 0.15])
-    lead(robot, kinematics, block + [0.0, 0.0, 0.005])
+    come_down_around(robot, kinematics, block)
     robot.command_gripper(0.0)
     robot.step(1.0)
     assert gap(robot) > 0.045
