@@ -108,6 +108,10 @@ class ExplorationConfig:
     nearer_goals: float = 0.0
     """Share of training episodes whose goal is nearer: anywhere on the way to it from where the episode begins. What is
     near is learnt first, and leads to what is not."""
+    continued_episodes: float = 0.0
+    """Share of training episodes that go on where the environment's last one ended, with a new goal, unless the object
+    was lost: where a task always begins alike, others begin in what the policy has come to. For tasks of the hand. The
+    first episodes of a resumed run begin anew."""
     approach_episodes: float = 0.0
     """Share of training episodes that begin with the gripper going to the object; of no effect without an object."""
     approach_distance: float = 0.06
@@ -255,6 +259,7 @@ class TrainConfig:
             "exploration.random_action": self.exploration.random_action,
             "exploration.approach_episodes": self.exploration.approach_episodes,
             "exploration.nearer_goals": self.exploration.nearer_goals,
+            "exploration.continued_episodes": self.exploration.continued_episodes,
             "exploration.quiet_episodes": self.exploration.quiet_episodes,
             "replay.idle_weight": self.replay.idle_weight,
             "replay.demonstrated": self.replay.demonstrated,
@@ -269,7 +274,12 @@ class TrainConfig:
                 raise ValueError(f"{name} must lie in [0, 1], found {value}")
         if not 0.0 < self.agent.gamma < 1.0:
             raise ValueError(f"agent.gamma must lie between 0 and 1, found {self.agent.gamma}")
-        for name, wanted in {"network.asymmetric": self.network.asymmetric, "adr.enabled": self.adr.enabled}.items():
+        not_on_devices = {
+            "network.asymmetric": self.network.asymmetric,
+            "adr.enabled": self.adr.enabled,
+            "exploration.continued_episodes": self.exploration.continued_episodes > 0.0,
+        }
+        for name, wanted in not_on_devices.items():
             if self.sim == "warp" and wanted:
                 raise ValueError(f"{name} is not known to sim=warp yet; leave it out, or set sim=cpu")
         for name, wanted in {
@@ -313,6 +323,10 @@ class TrainConfig:
                     f"{name} is for a gripper at a table, and {self.task} is a task of the hand; start from its own "
                     "preset in config/train/"
                 )
+        if self.exploration.continued_episodes and isinstance(contract, FetchContract):
+            raise ValueError(
+                f"exploration.continued_episodes is for tasks of the hand, and {self.task} is one of a gripper"
+            )
         guided = {
             "exploration.guided_episodes": self.exploration.guided_episodes,
             "agent.imitation": self.agent.imitation if self.agent.imitation_of == "guide" else 0.0,

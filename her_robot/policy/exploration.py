@@ -60,7 +60,7 @@ class Explorer:
             judged: environments in which it acts alone, without exploration, boolean (num_envs,); default: none.
         """
         env = self._env
-        observation, _ = env.reset()
+        observation, _ = env.reset(options=self._draw_continued(judged))
         desired = self._goals(observation["achieved_goal"], observation["desired_goal"])
         alone = self._draw_quiet(desired) if judged is None else judged | self._draw_quiet(desired)
         approaching, guided_steps = self._draw_guidance()
@@ -98,6 +98,13 @@ class Explorer:
         nearer = self._rng.random(len(desired)) < self._config.nearer_goals
         share = arrays.namespace(desired).where(nearer, self._rng.random(len(desired)), 1.0)
         return goal_between(self._contract, achieved, desired, share)
+
+    def _draw_continued(self, judged: np.ndarray | None) -> dict[str, np.ndarray] | None:
+        """Which environments go on where their last episode ended; options of a reset."""
+        if not self._config.continued_episodes:
+            return None
+        continued = self._rng.random(self._env.num_envs) < self._config.continued_episodes
+        return {"continued": continued if judged is None else continued & ~judged}
 
     def _draw_quiet(self, goals: Array) -> Array:
         """Environments in which the policy acts without exploration, boolean (num_envs,)."""

@@ -35,6 +35,9 @@ class Start:
     object."""
     finger_gap: float = 0.0
     """How far a gripper's fingers are apart [m]."""
+    continued: bool = False
+    """Whether the robot and its object stay as the row's last episode left them, and the goal alone is new; an object
+    that was lost is put down anew all the same. For tasks of the hand."""
 
 
 NOMINAL_START = Start()

@@ -65,6 +65,8 @@ class FetchSimulation(BatchedSimulation):
         return self._readings.state()
 
     def _begin(self, row: int, rng: np.random.Generator, start: Start) -> np.ndarray:
+        if start.continued:
+            raise ConfigurationError(f"{self.contract.task} begins every episode anew; only tasks of the hand go on")
         if start.finger_gap:
             check_fingers_open(self._task)
         has_object = self.contract.has_object

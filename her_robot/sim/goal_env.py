@@ -6,6 +6,7 @@ that is reset with seed s starts as the Gymnasium-Robotics environment does with
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -109,10 +110,16 @@ class BatchedGoalEnv(VectorEnv):
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Begin an episode in every row. An integer seed gives row i the seed `seed + i`."""
+        """Begin an episode in every row.
+
+        Args:
+            seed: an integer gives row i the seed `seed + i`.
+            options: `continued`, boolean (num_envs,): rows that go on where their last episode ended
+                (`sim.batched.Start`); default: none.
+        """
         if seed is not None:
             self._seed_rows([seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed)
-        self._reset_rows(np.arange(self.num_envs))
+        self._reset_rows(np.arange(self.num_envs), (options or {}).get("continued"))
         return self._observation(self._seen), {}
 
     def step(
@@ -185,8 +192,10 @@ class BatchedGoalEnv(VectorEnv):
         self._timing = Timing(preset.timing, size, task.substeps, task.model.opt.timestep, rng)
         self._pushes = Pushes(preset.pushes, size, period, rng)
 
-    def _reset_rows(self, rows: np.ndarray) -> None:
+    def _reset_rows(self, rows: np.ndarray, continued: np.ndarray | None = None) -> None:
         starts = [self._randomize(int(row)) for row in rows]
+        if continued is not None:
+            starts = [replace(start, continued=bool(on)) for start, on in zip(starts, continued, strict=True)]
         self._goals[rows] = self.simulation.begin(rows.tolist(), [self._reset_rngs[row] for row in rows], starts)
         self._steps[rows] = 0
         self._state = self.simulation.state()

@@ -9,7 +9,7 @@ import numpy as np
 from her_robot.contract import HandObjectState, HandState, joint_targets
 from her_robot.contract.hand import FINGERTIPS, JOINTS
 from her_robot.errors import ConfigurationError
-from her_robot.sim.batched import BatchedSimulation, Row, Start, initial_state
+from her_robot.sim.batched import NOMINAL_START, BatchedSimulation, Row, Start, initial_state
 from her_robot.sim.hand_tasks import HandObjectTask, HandReachTask, HandTask
 
 SETTLING_PERIODS = 10
@@ -42,7 +42,7 @@ class HandSimulation(BatchedSimulation):
             raise ConfigurationError(f"{self.contract.task} has no table and no gripper to randomise")
         if start.object_yaw and not self.contract.has_object:
             raise ConfigurationError(f"{self.contract.task} has no heading of the object to randomise")
-        return self.rows[row].begin(rng, start.object_yaw)
+        return self.rows[row].begin(rng, start)
 
     def _step(self, actions: np.ndarray, substeps: Sequence[int]) -> None:
         targets = joint_targets(self._task.contract, actions, self._readings.joint_position)
@@ -108,22 +108,35 @@ class HandRow(Row):
             address = int(model.joint("object:joint").qposadr[0])
             self._object_pose = data.qpos[address : address + 7]
             self._object_center = data.site("object:center").xpos
+            self._rest_position = np.zeros(3)
             self.object_force = data.xfrc_applied[model.body("object").id, :3]
         # Nothing depends on what sensors measure but the readings after a step.
         model.opt.disableflags |= NO_SENSORS
 
-    def begin(self, rng: np.random.Generator, object_yaw: float = 0.0) -> np.ndarray:
-        """Begin an episode with the object turned by so much about world z [rad], and return its desired goal."""
-        self._restore()
+    def begin(self, rng: np.random.Generator, start: Start = NOMINAL_START) -> np.ndarray:
+        """Begin an episode, and return its desired goal."""
+        if not (start.continued and self._can_go_on()):
+            self._restore()
+            if isinstance(self._task, HandObjectTask):
+                while not self._settle(self._task, self._task.sample_pose(rng, start.object_yaw)):
+                    pass
+                self._rest_position = self._object_pose[:3].copy()
         if isinstance(self._task, HandReachTask):
             goal = self._task.sample_goal(rng)
         else:
-            while not self._settle(self._task, self._task.sample_pose(rng, object_yaw)):
-                pass
-            goal = self._task.sample_goal(rng, self._object_pose[:3])
+            # Goals lie about where the object came to rest, however far it has been carried since.
+            goal = self._task.sample_goal(rng, self._rest_position)
         self._update()
         self._read()
         return goal
+
+    def _can_go_on(self) -> bool:
+        """Whether the hand still has what it is to move."""
+        task = self._task
+        if not isinstance(task, HandObjectTask):
+            return True
+        mujoco.mj_kinematics(self.model, self.data)
+        return bool(self._object_center[2] > task.contract.lost_height)
 
     def step(self, targets: np.ndarray, substeps: int) -> None:
         """One control period with the actuators' targets (20,) [rad]."""

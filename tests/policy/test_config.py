@@ -77,6 +77,8 @@ def test_what_knows_a_table_is_refused_for_the_hand(override):
             ["agent.imitation=1", "agent.imitation_of=hindsight", "network.recurrent=lstm"],
             r"must be guide",
         ),
+        ("fetch_push", ["exploration.continued_episodes=0.5"], r"is for tasks of the hand, and fetch_push is one of a"),
+        ("hand_reach", ["exploration.continued_episodes=1.5"], r"continued_episodes must lie in \[0, 1\], found 1.5"),
         ("hand_reach", ["exploration.hold_steps=0"], r"exploration.hold_steps must be above 0"),
     ],
 )
@@ -105,7 +107,9 @@ def test_a_configuration_for_another_task():
         load_config("fetch_push", str(path), [])
 
 
-@pytest.mark.parametrize("override", ["network.asymmetric=true", "adr.enabled=true"])
+@pytest.mark.parametrize(
+    "override", ["network.asymmetric=true", "adr.enabled=true", "exploration.continued_episodes=0.5"]
+)
 def test_what_the_simulation_on_a_gpu_does_not_know_is_refused(override):
     with pytest.raises(ConfigurationError, match="is not known to sim=warp yet"):
         load_config("fetch_push", None, ["sim=warp", override])

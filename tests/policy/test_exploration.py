@@ -18,11 +18,14 @@ from her_robot.sim.goal_env import BatchedGoalEnv
 class _Still:
     """A policy that does nothing."""
 
+    def __init__(self, action_size=4):
+        self._action_size = action_size
+
     def memory(self):
-        return EpisodeMemory(0, 4)
+        return EpisodeMemory(0, self._action_size)
 
     def explore(self, observation, desired_goal, memory, rng, explores):
-        return np.zeros((len(observation), 4))
+        return np.zeros((len(observation), self._action_size))
 
 
 def _play(task, num_envs=8, policy=None, **config):
@@ -127,3 +130,20 @@ def test_nearer_goals_lie_on_the_way_from_where_the_episode_begins():
     nearer = share < 0.999
     assert 0.3 < nearer.mean() < 0.7
     assert 0.3 < share[nearer].mean() < 0.7
+
+
+def test_continued_episodes_begin_where_those_before_ended():
+    env = BatchedGoalEnv("hand_reach", 40, 1, autoreset_mode=AutoresetMode.DISABLED)
+    env.reset(seed=0)
+    settings = ExplorationConfig(noise=0.5, random_action=0.0, continued_episodes=0.5)
+    explorer = Explorer(env, settings, np.random.default_rng(0), episode_steps=5)
+    still, judged = cast(Policy, _Still(20)), np.arange(40) < 10
+    first = explorer.play(still)
+    second = explorer.play(still, judged)
+    env.close()
+    joints = term_slice(env.contract, "joint_pos")
+    begins, ends = second.observation[:, 0, joints], first.observation[:, -1, joints]
+    gone_on = (begins == ends).all(axis=1)
+    assert not gone_on[judged].any()
+    assert 0.25 < gone_on[~judged].mean() < 0.75
+    np.testing.assert_array_equal(begins[~gone_on], begins[:1].repeat(sum(~gone_on), axis=0))

@@ -19,13 +19,14 @@ from builtin_interfaces.msg import Time  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from geometry_msgs.msg import PoseWithCovarianceStamped  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
-from lifecycle_msgs.srv import ChangeState  # noqa: E402
+from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from her_robot.ros_nodes import conversions  # noqa: E402
+from her_robot.ros_nodes.patience import Patience  # noqa: E402
 
 pytestmark = pytest.mark.ros
 DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
@@ -66,8 +67,16 @@ class Robot:
             (DiagnosticArray, "policy_node/status", self.statuses),
         ):
             self.node.create_subscription(kind, topic, received.append, 100)
+        self.get_state = self.node.create_client(GetState, "policy_node/get_state")
+        self.met = False
         self.time = 0.0
         self.joints = np.array(PROFILE.look["fetch_reach"])
+
+    def meet(self):
+        """Wait until the node answers. The client that asks was made last: a node that has found it has found all."""
+        if not self.met:
+            Patience(self.executor, lambda: None).until_it_answers(self.get_state, GetState.Request())
+            self.met = True
 
     def wait(self, condition, seconds=20.0):
         deadline = time.monotonic() + seconds
@@ -76,7 +85,7 @@ class Robot:
             self.executor.spin_once(timeout_sec=0.01)
 
     def call(self, client, request):
-        self.wait(lambda: client.service_is_ready())
+        self.meet()
         future = client.call_async(request)
         self.wait(future.done)
         return future.result()
@@ -133,7 +142,7 @@ class Robot:
 def node_and_robot():
     process = subprocess.Popen(_command("task:=fetch_reach", "use_sim_time:=true"), env=_environment())
     robot = Robot()
-    robot.wait(robot.change_state.service_is_ready)
+    robot.meet()
     robot.clock.publish(Clock())
     assert robot.transition(Transition.TRANSITION_CONFIGURE)
     yield process, robot
@@ -292,7 +301,7 @@ def test_a_signal_brakes_a_moving_arm(number, other_domain):
     process = subprocess.Popen(_command("task:=fetch_reach", "use_sim_time:=true"), env=_environment(other_domain))
     robot = Robot(other_domain)
     try:
-        robot.wait(robot.change_state.service_is_ready)
+        robot.meet()
         robot.clock.publish(Clock())
         assert robot.transition(Transition.TRANSITION_CONFIGURE)
         robot.activate()

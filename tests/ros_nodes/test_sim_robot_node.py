@@ -24,6 +24,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E402
 
 from her_robot.ros_nodes import conversions  # noqa: E402
+from her_robot.ros_nodes.patience import Patience  # noqa: E402
 
 pytestmark = pytest.mark.ros
 DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
@@ -137,7 +138,8 @@ def run_node(peer: Peer, *parameters: str) -> Iterator[subprocess.Popen]:
         command(*parameters), env=environment(), stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True
     )
     try:
-        peer.wait(peer.services["reset"].service_is_ready, 60.0)
+        # Made after the services' clients: a node that has found this one has found them.
+        Patience(peer.executor, lambda: None).until_it_answers(peer.parameters, SetParameters.Request())
         peer.wait(lambda: peer.trajectories.get_subscription_count() and peer.gripper.get_subscription_count())
         topics = [*TOPICS, *(["clock"] if "publish_clock:=true" in parameters else [])]
         peer.wait(lambda: all(peer.node.count_publishers(topic) for topic in topics))

@@ -71,6 +71,36 @@ def test_an_object_that_is_dropped_is_put_down_again():
     assert min(settled) > task.contract.lost_height
 
 
+def test_an_episode_goes_on_where_the_last_one_ended_with_a_new_goal():
+    simulation = HandSimulation(hand_task("hand_pen"), num_envs=2, num_threads=1)
+    simulation.begin([0, 1], [np.random.default_rng(row) for row in (0, 1)], [Start()] * 2)
+    rest = simulation.state().object.position
+    for _ in range(20):
+        simulation.step(np.full((2, 20), 0.3, np.float32))
+    ended = simulation.state()
+    goals = simulation.begin(
+        [0, 1], [np.random.default_rng(row) for row in (2, 3)], [Start(continued=True), Start(continued=False)]
+    )
+    state = simulation.state()
+    np.testing.assert_array_equal(state.joint_position[0], ended.joint_position[0])
+    np.testing.assert_array_equal(state.object.quaternion[0], ended.object.quaternion[0])
+    assert np.linalg.norm(state.joint_position[1] - ended.joint_position[1]) > 0.5
+    # The draws are those of a goal alone, about where the object came to rest and not where it is now.
+    np.testing.assert_array_equal(goals[0], hand_task("hand_pen").sample_goal(np.random.default_rng(2), rest[0]))
+    simulation.close()
+
+
+def test_no_episode_goes_on_with_an_object_that_was_lost():
+    simulation = HandSimulation(hand_task("hand_egg"), num_envs=1, num_threads=1)
+    _begin(simulation, 0)
+    row = simulation.rows[0]
+    address = row.model.joint("object:joint").qposadr[0]
+    row.data.qpos[address : address + 3] = [1.0, 0.87, -0.2]
+    simulation.begin([0], [np.random.default_rng(1)], [Start(continued=True)])
+    assert simulation.state().object.position[0, 2] > hand_task("hand_egg").contract.lost_height
+    simulation.close()
+
+
 def test_a_pen_that_is_put_down_the_other_way_round_points_there():
     """Gymnasium-Robotics puts every pen down alike."""
     simulation = HandSimulation(hand_task("hand_pen_rotate"), num_envs=2)
