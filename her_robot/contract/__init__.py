@@ -26,6 +26,7 @@ from her_robot.contract.goals import (
     pose_distances,
     sparse_reward,
     waypoint,
+    with_tolerance,
 )
 from her_robot.contract.hand import (
     HAND_CONTRACTS,
@@ -71,6 +72,7 @@ __all__ = [
     "sparse_reward",
     "term_slice",
     "waypoint",
+    "with_tolerance",
 ]
 
 State = RobotState | HandState

@@ -3,6 +3,8 @@
 Goals have shape (..., goal_size) and may be of many states at once. They are NumPy arrays or PyTorch tensors.
 """
 
+from dataclasses import replace
+
 from her_robot import arrays, rotations
 from her_robot.arrays import Array
 from her_robot.contract.fetch import FetchContract
@@ -60,6 +62,14 @@ def is_missed(contract: Contract, achieved: Array, desired: Array) -> Array:
 def sparse_reward(contract: Contract, achieved: Array, desired: Array) -> Array:
     """0 where the goal is reached and -1 where it is not, float32 of shape (...)."""
     return -arrays.to_float32(is_missed(contract, achieved, desired))
+
+
+def with_tolerance(contract: Contract, share: float) -> Contract:
+    """A contract by which a goal is reached only within `share` of the distance, and of the angle, that it asks for."""
+    nearer: dict[str, float] = {"success_distance": share * contract.success_distance}
+    if isinstance(contract, HandObjectContract):
+        nearer["success_angle"] = share * contract.success_angle
+    return replace(contract, **nearer)
 
 
 def goal_difference(contract: Contract, achieved: Array, desired: Array) -> Array:

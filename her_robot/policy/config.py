@@ -157,6 +157,10 @@ class ReplayConfig:
     end_when_lost: bool = False
     """An episode ends when its object falls off the table, or off the palm: what follows is not replayed, and to have
     let it fall is worth -1 / (1 - gamma), the least there is."""
+    tolerance: float = 1.0
+    """Share of the distance, and of the angle, of a success within which a transition is rewarded. A policy that is
+    rewarded within all of it stops short of its goal, and is off where sensors or servos are; success is measured by
+    the task all the same."""
     demonstrated: float = 0.25
     """Share of a batch that is drawn from the demonstrations, where there are any."""
     mirrored: bool = False
@@ -263,6 +267,7 @@ class TrainConfig:
             "exploration.quiet_episodes": self.exploration.quiet_episodes,
             "replay.idle_weight": self.replay.idle_weight,
             "replay.demonstrated": self.replay.demonstrated,
+            "replay.tolerance": self.replay.tolerance,
             **{f"relabel.{name}": share for name, share in vars(self.relabel).items()},
             "relabel (their sum)": round(sum(vars(self.relabel).values()), 9),
             "exploration.guided_episodes": self.exploration.guided_episodes,
@@ -365,6 +370,7 @@ _POSITIVE = (
     "agent.n_step",
     "agent.temperature",
     "replay.still_weight",
+    "replay.tolerance",
     "agent.target_interval",
     "agent.actor_interval",
     "agent.imitation_steps",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from her_robot import arrays
-from her_robot.contract import Contract, FetchContract, is_lost, is_missed
+from her_robot.contract import Contract, FetchContract, is_lost, is_missed, with_tolerance
 from her_robot.errors import TrainingDivergedError
 from her_robot.policy.acting import Policy, RecurrentPolicy
 from her_robot.policy.agent import Agent, Batch, Losses
@@ -59,6 +59,8 @@ class Learner:
         """
         self.contract = contract
         self._config = config
+        self._rewarded = with_tolerance(contract, config.replay.tolerance)
+        """The contract whose rewards are learnt from."""
         self._processes = processes or Processes(config.device)
         self.device = self._processes.device
         self._generator = torch.Generator(self.device).manual_seed(config.seed * 1000)
@@ -249,7 +251,7 @@ class Learner:
         for _ in range(_REDRAWS if weight < 1.0 else 0):
             episode, step, goals = (values[rows] for values in drawn[:3])
             idle = step < episodes.moved_at[episode]
-            idle &= ~is_missed(self.contract, episodes.achieved_goal[episode, step], goals)
+            idle &= ~is_missed(self._rewarded, episodes.achieved_goal[episode, step], goals)
             rows = rows[idle & (torch.rand(len(rows), generator=self._generator, device=self.device) >= weight)]
             episode, step = buffer.draw(len(rows), self._generator)
             again = [episode, step, *self._goals(episodes, episode, step)]
@@ -322,7 +324,7 @@ class Learner:
             within = (ahead < end) & (ahead <= last)
             ahead = torch.where(within, ahead + 1, ahead)
             lost = within & (ahead > last)
-            missed = is_missed(self.contract, episodes.achieved_goal[episode, ahead], goals) & within & ~lost
+            missed = is_missed(self._rewarded, episodes.achieved_goal[episode, ahead], goals) & within & ~lost
             rewards -= discounts * (missed + lost / (1.0 - gamma))
             discounts = torch.where(within, discounts * gamma, discounts).masked_fill_(lost, 0.0)
         return rewards, discounts, ahead

@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from her_robot import rotations
-from her_robot.contract import FETCH_CONTRACTS, HAND_CONTRACTS, goal_between, goal_difference, goal_distance, waypoint
+from her_robot.contract import (
+    FETCH_CONTRACTS,
+    HAND_CONTRACTS,
+    goal_between,
+    goal_difference,
+    goal_distance,
+    is_success,
+    waypoint,
+    with_tolerance,
+)
 
 REACH, BLOCK = FETCH_CONTRACTS["fetch_reach"], HAND_CONTRACTS["hand_block"]
 PEN = HAND_CONTRACTS["hand_pen_rotate"]
@@ -92,3 +101,13 @@ def test_waypoints_of_tensors_are_those_of_arrays():
     distance = goal_distance(BLOCK, achieved, desired)
     np.testing.assert_allclose(goal_distance(BLOCK, achieved, found), np.minimum(distance, 20.0), atol=1e-6)
     assert (distance > 20.0).any()
+
+
+def test_less_tolerance_is_less_of_the_distance_and_of_the_angle():
+    strict = with_tolerance(BLOCK, 0.5)
+    begin, aside = _pose([0.0, 0.0, 1.0], 0.0), np.array([0.006, 0, 0, 0, 0, 0, 0])
+    for achieved, angle, reached in ((begin, 0.04, True), (begin, 0.06, False), (begin + aside, 0.0, False)):
+        desired = _pose([0.0, 0.0, 1.0], angle)
+        assert is_success(BLOCK, achieved, desired)
+        assert is_success(strict, achieved, desired) == reached
+    assert with_tolerance(REACH, 1.0) == REACH

@@ -79,6 +79,8 @@ def test_what_knows_a_table_is_refused_for_the_hand(override):
         ),
         ("fetch_push", ["exploration.continued_episodes=0.5"], r"is for tasks of the hand, and fetch_push is one of a"),
         ("hand_reach", ["exploration.continued_episodes=1.5"], r"continued_episodes must lie in \[0, 1\], found 1.5"),
+        ("fetch_push", ["replay.tolerance=1.5"], r"replay.tolerance must lie in \[0, 1\], found 1.5"),
+        ("fetch_push", ["replay.tolerance=0"], r"replay.tolerance must be above 0"),
         ("hand_reach", ["exploration.hold_steps=0"], r"exploration.hold_steps must be above 0"),
     ],
 )

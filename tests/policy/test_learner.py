@@ -13,8 +13,9 @@ GAMMA = 0.5
 FALLS_AT = 4
 
 
-def _learner(n_step, end_when_lost=True):
+def _learner(n_step, end_when_lost=True, tolerance=1.0):
     overrides = [
+        f"replay.tolerance={tolerance}",
         f"agent.gamma={GAMMA}",
         f"agent.n_step={n_step}",
         f"replay.end_when_lost={str(end_when_lost).lower()}",
@@ -47,6 +48,15 @@ def test_rewards_are_summed_and_what_follows_is_discounted():
     goal = achieved[0, 8] - np.array([0.001, 0.0, 0.0], np.float32)
     rewards, discount, ahead = _returns(learner, 0, 0, goal)
     assert (rewards, discount, ahead) == (-1.0 - GAMMA, GAMMA**3, 3)
+
+
+def test_half_of_the_tolerance_rewards_within_half_of_the_distance():
+    learner, achieved = _learner(n_step=3, tolerance=0.5)
+    # 7.9 cm ahead of the start, within 2.5 cm from time 6 on.
+    goal = achieved[0, 8] - np.array([0.001, 0.0, 0.0], np.float32)
+    assert _returns(learner, 0, 0, goal)[0] == -1.0 - GAMMA - GAMMA**2
+    assert _returns(learner, 0, 4, goal)[0] == -1.0
+    assert learner.contract.success_distance == 0.05
 
 
 def test_the_end_of_an_episode_is_no_end_of_the_task():
