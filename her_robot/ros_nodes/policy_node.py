@@ -5,8 +5,9 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import TypeVar
 
 import numpy as np
@@ -41,6 +42,7 @@ from her_robot.ros_nodes import conversions
 from her_robot.ros_nodes.running import reliability
 
 Converted = TypeVar("Converted")
+Transition = Callable[["PolicyNode", LifecycleState], TransitionCallbackReturn]
 
 _WATCHDOG_PERIOD_S = 1.0
 _SIGNAL_PERIOD_S = 0.1
@@ -50,6 +52,20 @@ _ON_ARRIVAL = Time()
 over, on the clock of the arm's controller."""
 _LAST_COMMAND_TIMEOUT_S = 0.5
 """The last command is given this long to arrive."""
+
+
+def _told(transition: Transition) -> Transition:
+    """The transition, but what it raises is logged. rclpy makes an ERROR of an exception, and says nothing of it."""
+
+    @wraps(transition)
+    def told(node: "PolicyNode", state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception:
+            node.get_logger().error(f"{transition.__name__} failed:\n{traceback.format_exc()}")
+            raise
+
+    return told
 
 
 class PolicyNode(LifecycleNode):
@@ -68,6 +84,7 @@ class PolicyNode(LifecycleNode):
         self.declare_parameter("input_reliability", "best_effort")
         self._active = False
 
+    @_told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             self._controller = self._load()
@@ -80,21 +97,25 @@ class PolicyNode(LifecycleNode):
         self.get_logger().info(f"policy for {contract.task} on {self._controller.profile.name}: ready")
         return super().on_configure(state)
 
+    @_told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._controller.forget()
         self._timing.reset()
         self._active = True
         return super().on_activate(state)
 
+    @_told
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._active = False
         self._send(self._controller.hold(), self.get_clock().now().to_msg())
         return super().on_deactivate(state)
 
+    @_told
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._destroy_interface()
         return super().on_cleanup(state)
 
+    @_told
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.come_to_rest()
         return super().on_shutdown(state)

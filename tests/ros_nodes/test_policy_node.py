@@ -12,6 +12,7 @@ import pytest
 
 from her_robot.contract import contract_of
 from her_robot.policy.bundle import shipped_bundle
+from her_robot.resources import named_file
 from her_robot.robot.profile import load_profile
 
 rclpy = pytest.importorskip("rclpy")
@@ -353,3 +354,19 @@ def test_what_it_refuses_to_configure(parameters, message, other_domain):
     assert "refusing to configure" in output
     assert message in output
     assert "Traceback" not in result.stderr
+
+
+def test_what_it_did_not_expect_is_in_its_log(tmp_path, other_domain):
+    profile = named_file("config/robots", "fetch", "robot").read_text() + "topics: {goal_pose: not-a-topic}\n"
+    (tmp_path / "robot.yaml").write_text(profile)
+    result = subprocess.run(
+        _command("task:=fetch_reach", f"robot:={tmp_path}/robot.yaml", "autostart:=true"),
+        env=_environment(other_domain),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    output = result.stdout + result.stderr
+    assert "on_configure failed" in output
+    assert "InvalidTopicNameException" in output
