@@ -59,7 +59,7 @@ class Learner:
         """
         self.contract = contract
         self._config = config
-        self._rewarded = with_tolerance(contract, config.replay.tolerance)
+        self.rewarded = with_tolerance(contract, config.replay.tolerance)
         """The contract whose rewards are learnt from."""
         self._processes = processes or Processes(config.device)
         self.device = self._processes.device
@@ -251,7 +251,7 @@ class Learner:
         for _ in range(_REDRAWS if weight < 1.0 else 0):
             episode, step, goals = (values[rows] for values in drawn[:3])
             idle = step < episodes.moved_at[episode]
-            idle &= ~is_missed(self._rewarded, episodes.achieved_goal[episode, step], goals)
+            idle &= ~is_missed(self.rewarded, episodes.achieved_goal[episode, step], goals)
             rows = rows[idle & (torch.rand(len(rows), generator=self._generator, device=self.device) >= weight)]
             episode, step = buffer.draw(len(rows), self._generator)
             again = [episode, step, *self._goals(episodes, episode, step)]
@@ -324,7 +324,7 @@ class Learner:
             within = (ahead < end) & (ahead <= last)
             ahead = torch.where(within, ahead + 1, ahead)
             lost = within & (ahead > last)
-            missed = is_missed(self._rewarded, episodes.achieved_goal[episode, ahead], goals) & within & ~lost
+            missed = is_missed(self.rewarded, episodes.achieved_goal[episode, ahead], goals) & within & ~lost
             rewards -= discounts * (missed + lost / (1.0 - gamma))
             discounts = torch.where(within, discounts * gamma, discounts).masked_fill_(lost, 0.0)
         return rewards, discounts, ahead

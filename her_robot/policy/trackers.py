@@ -23,6 +23,7 @@ _COLUMNS: tuple[str, ...] = (
     "learning_s",
     "success_rate",
     "success_rate_randomized",
+    "score",
     "exploring_success_rate",
     "critic_loss",
     "mean_value",

@@ -108,10 +108,8 @@ def _run(trainer: Trainer, directory: Path, console: Console, until_success: flo
         for progress in trainer.run(until_success):
             for tracker in trackers:
                 tracker.update(progress)
-            if progress.success_rate is None:
-                continue
-            if best is None or _score(progress) >= best:
-                best = _score(progress)
+            if progress.score is not None and (best is None or progress.score >= best):
+                best = progress.score
                 _export(trainer, progress, directory / "policy")
     finally:
         for tracker in trackers:
@@ -131,13 +129,6 @@ def _follow(trainer: Trainer, until_success: float | None) -> None:
         pass
 
 
-def _score(progress: Progress) -> float:
-    """What the exported policy is chosen by: success where it is nominal and where it is randomised, equally."""
-    rates = [progress.success_rate, progress.success_rate_randomized]
-    known = [rate for rate in rates if rate is not None]
-    return sum(known) / len(known)
-
-
 def _best_score(directory: Path) -> float | None:
     """Score of the bundle that an earlier session of this run has exported."""
     policy = directory / "policy"
@@ -149,7 +140,7 @@ def _export(trainer: Trainer, progress: Progress, directory: Path) -> None:
         "env_steps": progress.env_steps,
         "updates": progress.updates,
         "wall_s": round(progress.wall_s, 1),
-        "score": _score(progress),
+        "score": progress.score,
         "success_rate": progress.success_rate,
         "success_rate_randomized": progress.success_rate_randomized,
         "episodes": trainer.config.evaluation.episodes,

@@ -6,7 +6,7 @@ simulation. The two meet after every cycle, so a run does not depend on which of
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
-from her_robot.contract import contract_of, is_success, same_interface
+from her_robot.contract import Contract, contract_of, is_success, same_interface
 from her_robot.domain_rand.preset import RandomizationPreset, load_preset
 from her_robot.errors import BundleError, CheckpointError, HerRobotError, TrainingDivergedError
 from her_robot.policy.acting import Policy
@@ -74,6 +74,8 @@ class Progress:
     """Of the deterministic policy in the nominal environment; None where no evaluation was due."""
     success_rate_randomized: float | None = None
     """The same in the randomised environment; None also where nothing is randomised."""
+    score: float | None = None
+    """Mean of both, of goals reached within the share of a success that training rewards (`replay.tolerance`)."""
     curriculum: Mapping[str, float] = field(default_factory=dict)
     """Of automatic domain randomisation: its entropy and present ranges, by column; empty without it."""
 
@@ -259,6 +261,7 @@ class Trainer:
             losses=losses,
             success_rate=rates.get("nominal"),
             success_rate_randomized=rates.get("randomized"),
+            score=rates.get("score"),
             curriculum=self._curriculum_numbers(),
         )
 
@@ -290,34 +293,41 @@ class Trainer:
         return after // interval > before // interval or after >= self.config.total_steps
 
     def _evaluate(self, first_seed: int = _EVALUATION_SEED) -> dict[str, float]:
-        """Final-step success of the deterministic policy, by environment; the seeds are new each time."""
+        """Final-step success of the deterministic policy, by environment, and its score; with new seeds each time."""
         episodes, rank = self.config.evaluation.episodes, self.processes.rank
         share = -(-episodes // self.processes.count)
         first = first_seed + self.progress.env_steps + rank * share
         policy = self.learner.policy(averaged=True)
         steps = {"nominal": self.contract.episode_steps, "randomized": self.config.steps_of_an_episode}
-        successes = [
-            evaluate_batched(env, policy, range(first, first + share), steps[name])
+        reached = [
+            evaluate_batched(
+                env, policy, range(first, first + share), steps[name], [self.contract, self.learner.rewarded]
+            )
             for name, env in self._evaluation_envs.items()
         ]
-        rates = self.processes.sum(np.array(successes, np.float64)) / (share * self.processes.count)
-        return dict(zip(self._evaluation_envs, rates.tolist(), strict=True))
+        rates = self.processes.sum(np.array(reached, np.float64)) / (share * self.processes.count)
+        success, rewarded = rates.T
+        return dict(zip(self._evaluation_envs, success.tolist(), strict=True), score=float(rewarded.mean()))
 
 
-def evaluate_batched(env: Any, policy: Policy, seeds: range, episode_steps: int) -> int:
-    """Successes of the deterministic policy at the last of `episode_steps`, over one episode a seed."""
-    successes = 0
+def evaluate_batched(
+    env: Any, policy: Policy, seeds: range, episode_steps: int, contracts: Sequence[Contract]
+) -> list[int]:
+    """In how many episodes, one a seed, the deterministic policy is at its goal at the last of `episode_steps`, as each
+    of the contracts judges it."""
+    reached = [0] * len(contracts)
     for start in range(0, len(seeds), env.num_envs):
         chunk = list(seeds[start : start + env.num_envs])
         padded: list[int | None] = [*chunk, *chunk[:1] * (env.num_envs - len(chunk))]
         observation, _ = env.reset(seed=padded)
         memory = policy.memory()
-        info: dict[str, Any] = {}
         for _ in range(episode_steps):
             action = policy.act(observation["observation"], observation["desired_goal"], memory)
-            observation, _, _, _, info = env.step(action)
-        successes += int(info["is_success"][: len(chunk)].sum())
-    return successes
+            observation, *_ = env.step(action)
+        achieved, desired = (observation[name][: len(chunk)] for name in ("achieved_goal", "desired_goal"))
+        for index, contract in enumerate(contracts):
+            reached[index] += int(is_success(contract, achieved, desired).sum())
+    return reached
 
 
 _COUNTERS = ("env_steps", "updates", "episodes", "wall_s", "simulation_s", "learning_s")

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import rclpy
@@ -42,7 +42,7 @@ from her_robot.ros_nodes import conversions
 from her_robot.ros_nodes.running import reliability
 
 Converted = TypeVar("Converted")
-Transition = Callable[["PolicyNode", LifecycleState], TransitionCallbackReturn]
+Transition = TypeVar("Transition", bound=Callable[..., TransitionCallbackReturn])
 
 _WATCHDOG_PERIOD_S = 1.0
 _SIGNAL_PERIOD_S = 0.1
@@ -58,14 +58,14 @@ def _told(transition: Transition) -> Transition:
     """The transition, but what it raises is logged. rclpy makes an ERROR of an exception, and says nothing of it."""
 
     @wraps(transition)
-    def told(node: "PolicyNode", state: LifecycleState) -> TransitionCallbackReturn:
+    def told(self: "PolicyNode", state: LifecycleState) -> TransitionCallbackReturn:
         try:
-            return transition(node, state)
+            return transition(self, state)
         except Exception:
-            node.get_logger().error(f"{transition.__name__} failed:\n{traceback.format_exc()}")
+            self.get_logger().error(f"{transition.__name__} failed:\n{traceback.format_exc()}")
             raise
 
-    return told
+    return cast(Transition, told)
 
 
 class PolicyNode(LifecycleNode):

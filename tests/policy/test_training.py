@@ -5,14 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from gymnasium.vector import AutoresetMode
 
-from her_robot.contract import HAND_CONTRACTS, sparse_reward
+from her_robot.contract import HAND_CONTRACTS, contract_of, sparse_reward, with_tolerance
 from her_robot.errors import CheckpointError, ConfigurationError, TrainingDivergedError
 from her_robot.policy import training
+from her_robot.policy.acting import Policy
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.policy.checkpoint import has_checkpoint, load_state
 from her_robot.policy.config import load_config
@@ -147,6 +150,34 @@ def test_progress_counts_steps_updates_and_evaluations(tmp_path):
     assert all(p.success_rate_randomized is not None for p in progress if p.success_rate is not None)
 
 
+def test_a_policy_is_chosen_by_what_training_rewards(tmp_path):
+    [*_, whole] = _finish(_trainer(tmp_path / "whole", 400))
+    assert whole.score == (whole.success_rate + whole.success_rate_randomized) / 2
+    [*_, nowhere] = _finish(_trainer(tmp_path / "nowhere", 400, "replay.tolerance=1e-6", task="fetch_reach"))
+    assert nowhere.score == 0.0
+
+
+class _Idle:
+    memory = staticmethod(lambda: None)
+
+    def act(self, observation, *_):
+        return np.zeros((len(observation), 4))
+
+
+def test_each_contract_judges_the_same_last_steps():
+    contract, seeds = contract_of("fetch_reach"), range(60)
+    alongside = BatchedGoalEnv("fetch_reach", len(seeds))
+    observation, _ = alongside.reset(seed=list(seeds))
+    for _ in range(2):
+        observation, *_ = alongside.step(np.zeros((len(seeds), 4)))
+    missing = np.linalg.norm(observation["achieved_goal"] - observation["desired_goal"], axis=1)
+    env = BatchedGoalEnv("fetch_reach", 8, 1, None, AutoresetMode.DISABLED)
+    contracts = [with_tolerance(contract, share) for share in (1.0, 2.0, 3.0)]
+    reached = training.evaluate_batched(env, cast(Policy, _Idle()), seeds, 2, contracts)
+    assert reached == [int((missing < 0.05 * share).sum()) for share in (1.0, 2.0, 3.0)]
+    assert reached[0] < reached[1] < reached[2] < len(seeds)
+
+
 def test_without_a_warm_up_the_policy_plays_at_once_and_learning_waits_for_its_episodes(tmp_path):
     config = load_config("fetch_push", None, [*TOY, "warmup_steps=0", "total_steps=400"])
     progress = _finish(Trainer(config, tmp_path))
@@ -158,9 +189,9 @@ def test_episodes_may_be_longer_than_the_task_s(tmp_path, monkeypatch):
     asked = []
     evaluate = training.evaluate_batched
 
-    def spy(env, policy, seeds, episode_steps):
+    def spy(env, policy, seeds, episode_steps, contracts):
         asked.append(episode_steps)
-        return evaluate(env, policy, seeds, episode_steps)
+        return evaluate(env, policy, seeds, episode_steps, contracts)
 
     monkeypatch.setattr(training, "evaluate_batched", spy)
     trainer = _trainer(tmp_path, 640, "episode_steps=80", "evaluation.interval_steps=640", "network.history=2")

@@ -86,7 +86,7 @@ def test_an_episode_goes_on_where_the_last_one_ended_with_a_new_goal():
     np.testing.assert_array_equal(state.object.quaternion[0], ended.object.quaternion[0])
     assert np.linalg.norm(state.joint_position[1] - ended.joint_position[1]) > 0.5
     # The draws are those of a goal alone, about where the object came to rest and not where it is now.
-    np.testing.assert_array_equal(goals[0], hand_task("hand_pen").sample_goal(np.random.default_rng(2), rest[0]))
+    np.testing.assert_array_equal(goals[0], simulation.task.sample_goal(np.random.default_rng(2), rest[0]))
     simulation.close()
 
 
