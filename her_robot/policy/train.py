@@ -30,7 +30,7 @@ from her_robot.policy.processes import Processes
 from her_robot.policy.trackers import ConsoleTracker, CsvTracker, CurveTracker, TensorBoardTracker
 from her_robot.policy.training import Progress, Trainer
 
-_CHANGEABLE = ("total_steps", "agent.learning_rate")
+_CHANGEABLE = ("total_steps", "agent.learning_rate", "agent.action_l2", "replay.tolerance")
 """What of a configuration may change when a run is resumed; the rest is what its checkpoint depends on."""
 
 
@@ -104,7 +104,7 @@ def _run(trainer: Trainer, directory: Path, console: Console, until_success: flo
         ConsoleTracker(console, config.total_steps, at),
     ]
     try:
-        best = _best_score(directory)
+        best = _best_score(directory, config)
         for progress in trainer.run(until_success):
             for tracker in trackers:
                 tracker.update(progress)
@@ -129,10 +129,15 @@ def _follow(trainer: Trainer, until_success: float | None) -> None:
         pass
 
 
-def _best_score(directory: Path) -> float | None:
-    """Score of the bundle that an earlier session of this run has exported."""
+def _best_score(directory: Path, config: TrainConfig) -> float | None:
+    """Score of the bundle that an earlier session of this run has exported; None where it was for another tolerance."""
     policy = directory / "policy"
-    return PolicyBundle.load(policy).card["selection"]["score"] if (policy / "policy.json").is_file() else None
+    if not (policy / "policy.json").is_file():
+        return None
+    card = PolicyBundle.load(policy).card
+    # Before there was a tolerance, all of a success was rewarded.
+    comparable = card["training"]["replay"].get("tolerance", 1.0) == config.replay.tolerance
+    return card["selection"]["score"] if comparable else None
 
 
 def _export(trainer: Trainer, progress: Progress, directory: Path) -> None:
@@ -175,7 +180,7 @@ def _resumed_config(task: str, directory: Path, config: str | None, overrides: l
         raise CheckpointError(f"--resume goes on with {path}; leave --config out")
     if refused := [override for override in overrides if override.partition("=")[0] not in _CHANGEABLE]:
         raise CheckpointError(
-            f"--resume goes on with {path}; only --steps and agent.learning_rate can be changed, not "
+            f"--resume goes on with {path}; only --steps and {', '.join(_CHANGEABLE[1:])} can be changed, not "
             + ", ".join(refused)
         )
     return load_config(task, str(path), overrides)

@@ -1,6 +1,7 @@
 """The loop at toy size: it learns, it resumes to the bit, it survives being killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -250,13 +251,24 @@ def test_the_command_writes_what_it_promises(tmp_path):
     assert card["success"]["episodes"] == 2
     with pytest.raises(CheckpointError, match="already holds a run; go on with --resume"):
         train_command("fetch_push", overrides=TOY, out=out)
-    refusal = r"only --steps and agent\.learning_rate can be changed, not batch_size=3"
-    with pytest.raises(CheckpointError, match=refusal):
+    refusal = "only --steps and agent.learning_rate, agent.action_l2, replay.tolerance can be changed, not batch_size=3"
+    with pytest.raises(CheckpointError, match=re.escape(refusal)):
         train_command("fetch_push", overrides=["batch_size=3"], out=out, resume=True)
     assert train_command("fetch_push", overrides=["agent.learning_rate=5e-4"], out=out, steps=1000, resume=True) == 0
     resumed = load_config("fetch_push", str(out / "config.yaml"), [])
     assert (resumed.agent.learning_rate, resumed.total_steps) == (5e-4, 1000)
     assert [int(row["env_steps"]) for row in read_progress(out / "progress.csv")] == [200, 400, 600, 800, 1000]
+
+
+def test_what_is_rewarded_from_now_on_chooses_anew(tmp_path):
+    out = tmp_path / "run"
+    assert train_command("fetch_push", overrides=TOY, out=out, steps=400) == 0
+    bundle = PolicyBundle.load(out / "policy")
+    bundle.with_card(selection=bundle.card["selection"] | {"score": 1.0}).save(out / "policy")
+    assert train_command("fetch_push", out=out, steps=800, resume=True) == 0
+    assert PolicyBundle.load(out / "policy").card["selection"]["env_steps"] == 400
+    assert train_command("fetch_push", overrides=["replay.tolerance=0.5"], out=out, steps=1200, resume=True) == 0
+    assert PolicyBundle.load(out / "policy").card["selection"]["env_steps"] == 1200
 
 
 def test_a_killed_run_resumes_from_its_last_checkpoint(tmp_path):
