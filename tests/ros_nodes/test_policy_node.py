@@ -47,6 +47,12 @@ def _environment(domain=DOMAIN):
     return {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
+def _autostarted(*parameters, domain):
+    """What became of a node that was to start by itself and could not."""
+    command = _command(*parameters, "autostart:=true")
+    return subprocess.run(command, env=_environment(domain), capture_output=True, text=True, timeout=60)
+
+
 class Robot:
     """The other end of the node's topics: joints that are where they were told to be, a camera, a clock."""
 
@@ -342,13 +348,7 @@ def test_a_signal_brakes_a_moving_arm(number, other_domain):
     ],
 )
 def test_what_it_refuses_to_configure(parameters, message, other_domain):
-    result = subprocess.run(
-        _command(*parameters, "autostart:=true"),
-        env=_environment(other_domain),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    result = _autostarted(*parameters, domain=other_domain)
     assert result.returncode == 1
     output = result.stdout + result.stderr
     assert "refusing to configure" in output
@@ -359,13 +359,7 @@ def test_what_it_refuses_to_configure(parameters, message, other_domain):
 def test_what_it_did_not_expect_is_in_its_log(tmp_path, other_domain):
     profile = named_file("config/robots", "fetch", "robot").read_text() + "topics: {goal_pose: not-a-topic}\n"
     (tmp_path / "robot.yaml").write_text(profile)
-    result = subprocess.run(
-        _command("task:=fetch_reach", f"robot:={tmp_path}/robot.yaml", "autostart:=true"),
-        env=_environment(other_domain),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    result = _autostarted("task:=fetch_reach", f"robot:={tmp_path}/robot.yaml", domain=other_domain)
     assert result.returncode == 1
     output = result.stdout + result.stderr
     assert "on_configure failed" in output
