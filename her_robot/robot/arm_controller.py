@@ -17,6 +17,7 @@ from her_robot.contract import FetchContract, RobotState
 from her_robot.errors import BundleError, ConfigurationError
 from her_robot.policy.bundle import PolicyBundle
 from her_robot.robot.calibration import JointOffsets, Table
+from her_robot.robot.grasp import closes_on, without_leaving
 from her_robot.robot.gripper import GripperReference
 from her_robot.robot.joint_controller import JointController, timed
 from her_robot.robot.kinematics import Kinematics
@@ -149,7 +150,17 @@ class ArmController(JointController):
             return self._brake()
         self._gripper.advance(action[3:], self.measured.fingers.sum(keepdims=True))
         gain = self.contract.action_scale * self.profile.motion.displacement_gain
-        return self._displace(gain * np.clip(action[:3], -1.0, 1.0), latency)
+        displacement = gain * np.clip(action[:3], -1.0, 1.0)
+        if action[3] < 0.0 and state.object is not None and not self.contract.gripper_blocked:
+            displacement = self._stay_until_held(displacement, state.grip_position[0] - state.object.position[0])
+        return self._displace(displacement, latency)
+
+    def _stay_until_held(self, displacement: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        """A displacement (3,) [m] that does not leave the object, `offset` (3,) [m] away, while fingers close on it."""
+        gap, commanded = float(self.measured.fingers.sum()), float(self._gripper.gap[0])
+        if not closes_on(offset, gap, commanded, self.measured.object.holding_gap):
+            return displacement
+        return without_leaving(displacement, offset)
 
     def _gripper_gap(self) -> float:
         """Gap to command [m]. Only a running policy changes it: what is held is held on, whatever the arm does."""

@@ -126,6 +126,11 @@ class PoseTracker:
         unseen = known & ~self._held & (now > self._time) & (self.age(now) > config.carry_after)
         self._push(arrays.indices(unseen & low_enough), now, grip_position, gap)
 
+    @property
+    def holding_gap(self) -> float:
+        """Fingers with a smaller gap may hold an object [m]."""
+        return self._config.held_gap[1]
+
     def _reach_of_grip(self) -> Array:
         """How far from the grip position, along x, y and z (3,) [m], the centre of a held object can be."""
         half = self._config.object_half_size

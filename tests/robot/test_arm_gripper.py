@@ -119,3 +119,35 @@ def test_a_held_object_need_not_be_seen():
     assert arm.controller.measured.lost_for(arm.time) < 0.1
     arm.obstacle = 0.0
     assert "holding" in {arm.tick().phase for _ in range(int(1.5 * PROFILE.timing.object_timeout / PERIOD))}
+
+
+def test_an_arm_does_not_leave_an_object_that_its_fingers_close_on():
+    arm = PerfectArm("fetch_pick_and_place", action=(0.0, 0.0, 0.0, 1.0))
+    kinematics = Kinematics(arm.profile)
+    arm.run_until("running")
+    _gaps(arm, 40)
+    arm.object, _ = kinematics.forward(arm.joints)
+    arm.tick()
+    arm.obstacle = 0.05
+    object.__setattr__(arm.controller.bundle, "action", np.array([0.5, 0.0, 0.5, -1.0], np.float32))
+    gaps, risen = [], []
+    for _ in range(25):
+        gaps.append(arm.fingers.sum())
+        arm.tick()
+        risen.append(kinematics.forward(arm.joints)[0][2] - arm.object[2])
+    gaps, risen = np.array(gaps), np.array(risen)
+    open_yet = gaps >= arm.controller.measured.object.holding_gap
+    assert 8 < open_yet.sum() < 20
+    assert risen[open_yet].max() < 0.004
+    assert risen[-1] > 0.05
+
+
+def test_an_arm_is_free_to_leave_an_object_with_open_fingers():
+    arm = PerfectArm("fetch_pick_and_place", action=(0.0, 0.0, 0.0, 1.0))
+    kinematics = Kinematics(arm.profile)
+    arm.run_until("running")
+    _gaps(arm, 40)
+    arm.object, _ = kinematics.forward(arm.joints)
+    object.__setattr__(arm.controller.bundle, "action", np.array([0.0, 0.0, 0.5, 1.0], np.float32))
+    _gaps(arm, 8)
+    assert kinematics.forward(arm.joints)[0][2] - arm.object[2] > 0.03
