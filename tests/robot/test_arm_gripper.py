@@ -121,12 +121,18 @@ def test_a_held_object_need_not_be_seen():
     assert "holding" in {arm.tick().phase for _ in range(int(1.5 * PROFILE.timing.object_timeout / PERIOD))}
 
 
-def test_an_arm_does_not_leave_an_object_that_its_fingers_close_on():
+def _arm_around_an_object():
+    """A running arm with open fingers, an object between them, and its kinematics."""
     arm = PerfectArm("fetch_pick_and_place", action=(0.0, 0.0, 0.0, 1.0))
     kinematics = Kinematics(arm.profile)
     arm.run_until("running")
     _gaps(arm, 40)
     arm.object, _ = kinematics.forward(arm.joints)
+    return arm, kinematics
+
+
+def test_an_arm_does_not_leave_an_object_that_its_fingers_close_on():
+    arm, kinematics = _arm_around_an_object()
     arm.tick()
     arm.obstacle = 0.05
     object.__setattr__(arm.controller.bundle, "action", np.array([0.5, 0.0, 0.5, -1.0], np.float32))
@@ -143,11 +149,7 @@ def test_an_arm_does_not_leave_an_object_that_its_fingers_close_on():
 
 
 def test_an_arm_is_free_to_leave_an_object_with_open_fingers():
-    arm = PerfectArm("fetch_pick_and_place", action=(0.0, 0.0, 0.0, 1.0))
-    kinematics = Kinematics(arm.profile)
-    arm.run_until("running")
-    _gaps(arm, 40)
-    arm.object, _ = kinematics.forward(arm.joints)
+    arm, kinematics = _arm_around_an_object()
     object.__setattr__(arm.controller.bundle, "action", np.array([0.0, 0.0, 0.5, 1.0], np.float32))
     _gaps(arm, 8)
     assert kinematics.forward(arm.joints)[0][2] - arm.object[2] > 0.03
